@@ -1,0 +1,2 @@
+//! scraper-legacy
+fn main() {}

@@ -1,0 +1,2 @@
+//! scraper-scheduler
+fn main() {}
