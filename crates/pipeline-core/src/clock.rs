@@ -1,0 +1,98 @@
+//! Where time comes from. The wall clock is read here and nowhere else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A source of time, so that a test can live through a year in a second.
+#[async_trait]
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The present instant.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Waits until the clock shows `instant`; returns at once where that is past.
+    async fn sleep_until(&self, instant: DateTime<Utc>);
+}
+
+/// The wall clock of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+/// A sleep is cut into slices of at most this length, because a machine can be suspended
+/// and a wall clock can be set while a monotonic timer knows nothing of it.
+const SLICE: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    async fn sleep_until(&self, instant: DateTime<Utc>) {
+        while let Ok(left) = (instant - self.now()).to_std() {
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(SLICE)).await;
+        }
+    }
+}
+
+/// A clock that follows Tokio's: under its paused clock time jumps to the next timer when all is idle.
+#[derive(Debug, Clone)]
+pub struct SimClock {
+    start: DateTime<Utc>,
+    origin: tokio::time::Instant,
+    offset: Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl SimClock {
+    /// A clock that shows `start` now. Must be called within a Tokio runtime.
+    pub fn new(start: DateTime<Utc>) -> Self {
+        Self { start, origin: tokio::time::Instant::now(), offset: Arc::default() }
+    }
+
+    /// Sets the clock forwards (or, negative, backwards), as an administrator would.
+    pub fn step(&self, by: TimeDelta) {
+        let micros = by.num_microseconds().unwrap_or(0);
+        self.offset.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for SimClock {
+    fn now(&self) -> DateTime<Utc> {
+        let elapsed = TimeDelta::from_std(self.origin.elapsed()).unwrap_or(TimeDelta::MAX);
+        let offset = TimeDelta::microseconds(self.offset.load(std::sync::atomic::Ordering::SeqCst));
+        self.start + elapsed + offset
+    }
+
+    async fn sleep_until(&self, instant: DateTime<Utc>) {
+        while let Ok(left) = (instant - self.now()).to_std() {
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(SLICE)).await;
+        }
+    }
+}
+
+/// Measures how long something takes, by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts measuring.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
