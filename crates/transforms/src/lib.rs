@@ -1,1 +1,25 @@
-//! transforms.
+//! The built-in transforms, one file each: what a file may write, what runs, and the tests.
+
+mod fetch;
+mod item;
+mod parse;
+mod sink;
+mod sql;
+
+use pipeline_core::Registry;
+
+/// Registers every built-in.
+pub fn register(registry: &mut Registry) {
+    fetch::register(registry);
+    parse::register(registry);
+    item::register(registry);
+    sink::register(registry);
+    sql::register(registry);
+}
+
+/// A registry with every built-in.
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    registry
+}

@@ -1,0 +1,6 @@
+//! Stages that compute on records.
+
+use pipeline_core::Registry;
+
+/// Registers the classes of this folder.
+pub(crate) fn register(_registry: &mut Registry) {}
