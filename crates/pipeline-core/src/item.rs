@@ -188,7 +188,7 @@ pub enum Payload {
     /// A file of its own that is removed when the payload is dropped.
     Spooled(SpooledFile),
     /// A reader, used from a thread that may block.
-    Reader(Box<dyn Read + Send>),
+    Reader(Box<dyn Read + Send + Sync>),
 }
 
 /// A temporary file that goes when it is dropped.
