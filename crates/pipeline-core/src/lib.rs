@@ -63,7 +63,7 @@ pub use item::{Event, EventLevel, Item, ParsedItem, Payload, RawItem, SpooledFil
 pub use redact::{REDACTED, Redactor};
 pub use registry::{BuildContext, BuildErrors, Definition, Entry, KwargsProblem, Registry};
 pub use state::{NoState, StageState, StateScope, StateStore, StateWrite};
-pub use stream::{BATCH, Batch, Emitter, ItemStream};
+pub use stream::{BATCH, Batch, Emitter, ItemStream, Room};
 pub use transform::{
     Fetcher, ItemTransform, Parser, ParserOutput, Sink, Transform, fetcher, items, parser, sink,
 };

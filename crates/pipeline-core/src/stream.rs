@@ -164,17 +164,22 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Emits an item, waiting until there is room for it.
-    pub async fn emit(&mut self, item: impl Into<Item>) {
+    /// Emits an item; await the answer, which waits until there is room for the next one.
+    pub fn emit(&mut self, item: impl Into<Item>) -> Room<'_> {
         let item = item.into();
         // A payload may be large: it goes out alone. Records wait for company.
-        let full = matches!(item, Item::Raw(_));
-        self.push(Ok(item), full).await;
+        let at_once = matches!(item, Item::Raw(_));
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.items.push(item);
+        let full = at_once || shared.len() >= BATCH;
+        drop(shared);
+        Room { emitter: self, full }
     }
 
     /// Emits the error of an item; the stage's `on_error` decides what becomes of it.
-    pub async fn error(&mut self, error: StageError) {
-        self.push(Err(error), true).await;
+    pub fn error(&mut self, error: StageError) -> Room<'_> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).errors.push(error);
+        Room { emitter: self, full: true }
     }
 
     /// Emits a whole batch.
@@ -187,26 +192,30 @@ impl Emitter {
         self.flush().await;
     }
 
-    async fn push(&mut self, item: Result<Item, StageError>, at_once: bool) {
-        let full = {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.push(item);
-            at_once || shared.len() >= BATCH
-        };
-        if full {
-            self.flush().await;
-        }
-    }
-
     /// Waits until what was emitted has been taken.
-    pub async fn flush(&mut self) {
-        let shared = &self.shared;
-        std::future::poll_fn(|_| {
-            // No waker is needed: the stream takes the batch right after this poll and polls again.
-            let empty = shared.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-            if empty { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    pub fn flush(&mut self) -> Room<'_> {
+        Room { emitter: self, full: true }
+    }
+}
+
+/// Waits until there is room for more: at once, unless a batch is full.
+#[derive(Debug)]
+#[must_use = "await it, or the stage runs ahead of its reader"]
+pub struct Room<'a> {
+    emitter: &'a Emitter,
+    full: bool,
+}
+
+impl Future for Room<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if !self.full {
+            return Poll::Ready(());
+        }
+        // No waker is needed: the stream takes the batch right after this poll and polls again.
+        let empty = self.emitter.shared.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if empty { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

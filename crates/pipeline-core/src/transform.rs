@@ -158,26 +158,29 @@ impl<S: Sink> Transform for SinkStage<S> {
         ItemStream::generate(move |mut out| async move {
             let mut opened = false;
             while let Some(batch) = input.next_batch().await {
-                let batch = batch?;
+                let mut batch = batch?;
                 if !opened {
                     opened = true;
                     sink.open(&ctx).await?;
                 }
-                let mut passed = Batch { items: Vec::with_capacity(batch.items.len()), errors: batch.errors };
-                for item in batch.items {
-                    if sink.accepts(&item) {
-                        match sink.handle(&item, &ctx).await {
-                            Ok(()) => passed.items.push(item),
-                            Err(error) if error.is_fatal() => return Err(error),
-                            Err(error) if error.has_item() => passed.errors.push(error),
-                            Err(error) => passed.errors.push(error.with_item(item)),
+                // All go on in the batch in which they came, unless some fail.
+                let mut failed = Vec::new();
+                for (at, item) in batch.items.iter().enumerate() {
+                    if sink.accepts(item)
+                        && let Err(error) = sink.handle(item, &ctx).await
+                    {
+                        if error.is_fatal() {
+                            return Err(error);
                         }
-                    } else {
-                        passed.items.push(item);
+                        failed.push((at, error));
                     }
                 }
+                for (at, error) in failed.into_iter().rev() {
+                    let item = batch.items.remove(at);
+                    batch.errors.push(if error.has_item() { error } else { error.with_item(item) });
+                }
                 sink.flush(&ctx).await?;
-                out.emit_batch(passed).await;
+                out.emit_batch(batch).await;
             }
             if opened {
                 sink.finish(&ctx).await?;
