@@ -37,6 +37,7 @@
 
 mod chain;
 mod clock;
+pub mod config;
 mod context;
 pub mod dead_letter;
 pub mod duration;
