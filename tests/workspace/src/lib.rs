@@ -1,1 +1,1 @@
-//! workspace.
+//! Checks of the workspace itself; see `tests/`.
