@@ -2,6 +2,7 @@
 
 mod fetch;
 mod item;
+mod jq;
 mod parse;
 mod sink;
 mod sql;

@@ -1,0 +1,332 @@
+//! Compiling a program, and the machine that runs it.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+use jaq_core::data::HasLut;
+use jaq_core::load::lex::{StrPart, Tok, Token};
+use jaq_core::load::parse::{Def, Term};
+use jaq_core::load::{self, Arena, File, Lexer, Loader};
+use jaq_core::native::{self, bome, v};
+use jaq_core::{Ctx, DataT, Error, Exn, Filter, Lut, Vars, path};
+use jaq_json::Val;
+use pipeline_core::suggest;
+
+use super::convert::shorten;
+use super::vars::JqVars;
+
+/// How far below the start of a program its recursion may reach down the stack, in bytes. The threads
+/// that run programs have two megabytes or more.
+const STACK: usize = 640 * 1024;
+
+const NO_MODULES: &str = "modules and files cannot be loaded: write the definitions into the program";
+
+/// A program ready to run.
+pub(super) struct Machine(Filter<Kind>);
+
+/// The kind of data that programs work on.
+pub(super) struct Kind;
+
+impl DataT for Kind {
+    type V<'a> = Val;
+    type Data<'a> = Data<'a>;
+}
+
+/// What the native functions see.
+#[derive(Clone, Copy)]
+pub(super) struct Data<'a> {
+    lut: &'a Lut<Kind>,
+    vars: &'a JqVars,
+    limits: &'a Limits,
+}
+
+impl<'a> Data<'a> {
+    pub(super) fn new(machine: &'a Machine, vars: &'a JqVars, limits: &'a Limits) -> Self {
+        Self { lut: &machine.0.lut, vars, limits }
+    }
+}
+
+impl<'a> HasLut<'a, Kind> for Data<'a> {
+    fn lut(&self) -> &'a Lut<Kind> {
+        self.lut
+    }
+}
+
+/// Ends a program that does not end by itself.
+pub(super) struct Limits {
+    left: Cell<u64>,
+    allowed: u64,
+    stack: usize,
+}
+
+impl Limits {
+    pub(super) fn new(steps: u64) -> Self {
+        Self { left: Cell::new(steps), allowed: steps, stack: stack_position() }
+    }
+}
+
+/// About where the stack is. The stack grows towards lower addresses on every platform that we run on;
+/// elsewhere the distance is a large number too, as its absolute value is taken.
+#[inline(never)]
+fn stack_position() -> usize {
+    let here = 0u8;
+    std::ptr::from_ref(std::hint::black_box(&here)) as usize
+}
+
+/// Counts a step of a loop or a recursion.
+fn step(data: &Data<'_>) -> Result<Val, Error<Val>> {
+    let limits = data.limits;
+    let left = limits.left.get();
+    if left == 0 {
+        return Err(Error::str(format_args!(
+            "the program has taken {} steps and not come to an end",
+            limits.allowed
+        )));
+    }
+    limits.left.set(left - 1);
+    if left.is_multiple_of(1024) && data.vars.cancel.is_cancelled() {
+        return Err(Error::str("the run was cancelled"));
+    }
+    if limits.stack.abs_diff(stack_position()) > STACK {
+        return Err(Error::str("the program recurses too deeply"));
+    }
+    Ok(Val::Bool(true))
+}
+
+type Native = native::Fun<Kind>;
+
+/// The functions that are not written in jq.
+fn natives() -> impl Iterator<Item = Native> {
+    // What reads the clock, the environment or the host's zone, or writes, is replaced.
+    let replaced = ["env", "now", "localtime", "strflocaltime", "debug_empty"];
+    let standard = jaq_std::funs::<Kind>().filter(move |(name, ..)| !replaced.contains(name));
+    let core = jaq_core::funs::<Kind>()
+        .map(|(name, args, run)| (if name == "range" { "_range" } else { name }, args, run));
+    let own: Box<[native::Filter<jaq_core::RunPtr<Kind>>]> = Box::new([
+        ("_step", v(0), |cv| bome(step(cv.0.data()))),
+        ("now", v(0), |cv| {
+            let now = cv.0.data().vars.clock.now();
+            bome(Ok(Val::from(now.timestamp_micros() as f64 / 1e6)))
+        }),
+        ("debug_empty", v(0), |_| Box::new(std::iter::empty())),
+    ]);
+    core.chain(standard).chain(jaq_json::funs()).chain(own.into_vec().into_iter().map(native::run::<Kind>))
+}
+
+/// The functions that are written in jq: parsed once, used by every program.
+fn definitions() -> &'static [Def<&'static str>] {
+    static DEFINITIONS: OnceLock<Vec<Def<&'static str>>> = OnceLock::new();
+    DEFINITIONS.get_or_init(|| {
+        let parse = |text| load::parse(text, |parser| parser.defs()).unwrap_or_default();
+        let ours = parse(include_str!("prelude.jq"));
+        let replaced: Vec<_> = ours.iter().map(|def| (def.name, def.args.len())).collect();
+        let standard = jaq_core::defs()
+            .chain(jaq_std::defs())
+            .chain(jaq_json::defs())
+            .filter(|def| !replaced.contains(&(def.name, def.args.len())));
+        // `empty` is needed by our own loops, so it stands before them.
+        let (empty, rest): (Vec<_>, Vec<_>) = standard.partition(|def| def.name == "empty");
+        empty.into_iter().chain(ours).chain(rest).chain(parse(include_str!("extras.jq"))).collect()
+    })
+}
+
+impl Machine {
+    /// # Errors
+    /// Where the program is wrong.
+    pub(super) fn compile(program: &str) -> Result<Self, String> {
+        refuse_imports(program)?;
+        let filter = compile(program, program)?;
+        // Recursion of the program's own functions is counted too. A program that would not compile with
+        // the counting goes without; none is known.
+        let counted = count_recursion(program).and_then(|counted| compile(&counted, program).ok());
+        Ok(Self(counted.unwrap_or(filter)))
+    }
+
+    /// The results of the program, computed as they are asked for.
+    pub(super) fn results<'a>(
+        &'a self,
+        data: Data<'a>,
+        input: Val,
+    ) -> impl Iterator<Item = Result<Val, String>> + 'a {
+        let vars = [data.vars.meta.clone(), data.vars.run.clone(), Val::obj(jaq_json::Map::default())];
+        let ctx = Ctx::<Kind>::new(data, Vars::new(vars));
+        self.0.id.run((ctx, input)).map(|result| result.map_err(explain))
+    }
+}
+
+fn explain(exception: Exn<'_, Val>) -> String {
+    match exception.get_err() {
+        Ok(error) => shorten(&match error.into_val() {
+            Val::TStr(text) | Val::BStr(text) => String::from_utf8_lossy(&text).into_owned(),
+            Val::Null => "null (null)".to_owned(),
+            value => value.to_string(),
+        }),
+        Err(other) => match other.get_halt() {
+            Ok(_) => "`halt` ends no run; use `error(\"…\")` or `empty`".to_owned(),
+            Err(_) => "`break` without its `label`".to_owned(),
+        },
+    }
+}
+
+fn compile(program: &str, shown: &str) -> Result<Filter<Kind>, String> {
+    let arena = Arena::default();
+    let modules = Loader::new(definitions().iter().cloned())
+        .load(&arena, File { code: program, path: () })
+        .map_err(|errors| {
+        let mut all = errors.into_iter().flat_map(|(_, error)| load_errors(shown, error));
+        all.next().unwrap_or_else(|| "the program cannot be read".to_owned())
+    })?;
+    jaq_core::Compiler::default()
+        .with_funs(natives())
+        .with_global_vars(["$meta", "$run", "$ENV"])
+        .compile(modules)
+        .map_err(|errors| {
+            let mut all = errors
+                .into_iter()
+                .flat_map(|(_, errors)| errors)
+                .map(|(name, kind)| undefined(shown, name, kind));
+            all.next().unwrap_or_else(|| "the program cannot be compiled".to_owned())
+        })
+}
+
+fn load_errors(program: &str, error: load::Error<&str>) -> Vec<String> {
+    match error {
+        load::Error::Io(errors) => {
+            errors.into_iter().map(|(path, _)| at(program, path, NO_MODULES)).collect()
+        }
+        load::Error::Lex(errors) => errors
+            .into_iter()
+            .map(|(expected, found)| at(program, found, &format!("expected a {}", expected.as_str())))
+            .collect(),
+        load::Error::Parse(errors) => errors
+            .into_iter()
+            .map(|(expected, found)| {
+                let found_text = match found {
+                    "" => "the end".to_owned(),
+                    found => format!("`{}`", shorten(found)),
+                };
+                at(program, found, &format!("expected {}, found {found_text}", expected.as_str()))
+            })
+            .collect(),
+    }
+}
+
+fn undefined(program: &str, name: &str, kind: jaq_core::compile::Undefined) -> String {
+    use jaq_core::compile::Undefined;
+    let known: Vec<&str> = match kind {
+        Undefined::Var => vec!["$meta", "$run"],
+        Undefined::Filter(_) => definitions().iter().map(|def| def.name).collect(),
+        _ => Vec::new(),
+    };
+    let what = match kind {
+        Undefined::Filter(arity) if known.contains(&name) => {
+            return at(
+                program,
+                name,
+                &format!("`{name}` does not take {arity} argument{}", if arity == 1 { "" } else { "s" }),
+            );
+        }
+        Undefined::Filter(_) => "function",
+        ref other => other.as_str(),
+    };
+    let hint = suggest::nearest(name, known)
+        .filter(|nearest| !nearest.starts_with('_'))
+        .map(|nearest| format!(", did you mean `{nearest}`?"))
+        .unwrap_or_default();
+    at(program, name, &format!("there is no {what} `{name}`{hint}"))
+}
+
+/// Puts line and column of `part` before the message.
+fn at(program: &str, part: &str, message: &str) -> String {
+    let range = program.as_bytes().as_ptr_range();
+    let start = part.as_ptr();
+    // A part of another text, as where the end is meant, has no place of its own.
+    let offset = if range.contains(&start) { start as usize - range.start as usize } else { program.len() };
+    let before = &program[..offset];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {message}")
+}
+
+/// Refuses modules and data files: the compiler would take the names of the latter as given.
+fn refuse_imports(program: &str) -> Result<(), String> {
+    let tokens = Lexer::new(program).lex().unwrap_or_default();
+    for pair in tokens.windows(2) {
+        if let [Token(word @ ("import" | "include"), Tok::Word), Token(_, Tok::Str(_))] = pair {
+            return Err(at(program, word, NO_MODULES));
+        }
+    }
+    Ok(())
+}
+
+/// The program with a counted step at the start of each of its own functions, where it has some.
+fn count_recursion(program: &str) -> Option<String> {
+    let tokens = Lexer::new(program).lex().ok()?;
+    let mut places = Vec::new();
+    definition_bodies(program, &tokens, &mut places);
+    if places.is_empty() {
+        return None;
+    }
+    places.sort_unstable();
+    let mut counted = String::with_capacity(program.len() + places.len() * 40);
+    let mut last = 0;
+    for place in places {
+        counted.push_str(&program[last..place]);
+        counted.push_str(" (if _step then . else . end) | ");
+        last = place;
+    }
+    counted.push_str(&program[last..]);
+    Some(counted)
+}
+
+/// Where the bodies of definitions begin: `def name(args): BODY;`.
+fn definition_bodies(program: &str, tokens: &[Token<&str>], places: &mut Vec<usize>) {
+    let end = |part: &str| part.as_ptr() as usize - program.as_ptr() as usize + part.len();
+    for (at, Token(text, token)) in tokens.iter().enumerate() {
+        match token {
+            Tok::Block(inner) => definition_bodies(program, inner, places),
+            Tok::Str(parts) => {
+                for part in parts {
+                    if let StrPart::Term(inner) = part {
+                        definition_bodies(program, std::slice::from_ref(inner), places);
+                    }
+                }
+            }
+            Tok::Word if *text == "def" => {
+                let mut rest = tokens[at + 1..].iter();
+                let named = matches!(rest.next(), Some(Token(_, Tok::Word | Tok::Fmt)));
+                let colon = match rest.next() {
+                    Some(Token(block, Tok::Block(_))) if block.starts_with('(') => rest.next(),
+                    other => other,
+                };
+                if let (true, Some(Token(":", _))) = (named, colon) {
+                    places.extend(colon.map(|Token(text, _)| end(text)));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The field names that a program follows, where it does nothing else.
+pub(super) fn plain_path(program: &str) -> Option<Vec<String>> {
+    match load::parse(program, |parser| parser.term())? {
+        Term::Id => Some(Vec::new()),
+        Term::Path(from, path::Path(parts)) if matches!(*from, Term::Id) => parts
+            .iter()
+            .map(|part| match part {
+                (path::Part::Index(Term::Str(None, text)), path::Opt::Essential) => plain_text(text),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    }
+}
+
+fn plain_text(parts: &[StrPart<&str, Term<&str>>]) -> Option<String> {
+    match parts {
+        [] => Some(String::new()),
+        [StrPart::Str(text)] => Some((*text).to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! jq programs: what the `jq`, `records`, `where` and `keep` of a file are written in.
+//!
+//! A [`Jq`] is compiled once, when the file is loaded, and then run on values. Programs see `$meta` (the
+//! metadata of the raw item), `$run` (`started_at`, `date`, `pipeline`, `scheduled_for`) and `now` on the
+//! run's clock. They see nothing else: `env` and `$ENV` are empty objects so that no secret can leak into
+//! an item, there is no `input`, no module loading, and `debug` and `stderr` write nowhere.
+//!
+//! A program that recurses or loops is stopped with an error after a generous number of steps
+//! ([`STEPS`] and more for large inputs), when it recurses so deeply that the stack would overflow, and
+//! when the run is cancelled: it can take time, but it can neither hang the run for ever nor abort the
+//! process. Memory is the author's: `"x" * 1e12` asks for a terabyte.
+
+mod compile;
+mod convert;
+mod vars;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use pipeline_core::{Record, Value};
+
+use compile::{Data, Machine};
+pub(crate) use vars::JqVars;
+
+/// The steps of loops and recursions that a program may take on one small input.
+pub(crate) const STEPS: u64 = 10_000_000;
+
+/// A compiled jq program; cheap to clone, usable from many threads.
+#[derive(Clone)]
+pub(crate) struct Jq(Arc<Program>);
+
+struct Program {
+    text: String,
+    machine: Machine,
+    /// Field names to follow, where the program is only that: `.`, `.a`, `.a.b`.
+    path: Option<Vec<String>>,
+}
+
+impl Jq {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// Says at which line and column it is wrong, and why.
+    pub(crate) fn compile(program: &str) -> Result<Self, String> {
+        let machine = Machine::compile(program)?;
+        Ok(Self(Arc::new(Program { text: program.to_owned(), machine, path: compile::plain_path(program) })))
+    }
+
+    /// The program's text.
+    pub(crate) fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the program gives its input back unchanged.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.0.path.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Runs the program and collects its results.
+    ///
+    /// # Errors
+    /// The program's own error, or that it does not come to an end.
+    pub(crate) fn run(&self, input: &Value, vars: &JqVars) -> Result<Vec<Value>, String> {
+        let mut results = Vec::new();
+        self.run_each(input, vars, |value| {
+            results.push(value);
+            ControlFlow::Continue(())
+        })?;
+        Ok(results)
+    }
+
+    /// Runs the program on a record and collects its results.
+    ///
+    /// # Errors
+    /// As [`Jq::run`].
+    pub(crate) fn run_record(&self, input: &Record, vars: &JqVars) -> Result<Vec<Value>, String> {
+        if let Some(path) = &self.0.path {
+            return match path.split_first() {
+                None => Ok(vec![Value::from(input.clone())]),
+                Some((first, rest)) => {
+                    follow(input.get(first).unwrap_or(&Value::Null), rest).map(|value| vec![value.clone()])
+                }
+            };
+        }
+        let mut results = Vec::new();
+        let mut nodes = 0;
+        let input = convert::record_to_val(input, &mut nodes);
+        self.interpret(input, nodes, vars, &mut |value| {
+            results.push(value);
+            ControlFlow::Continue(())
+        })?;
+        Ok(results)
+    }
+
+    /// Runs the program and hands over each result as it comes, until told to stop.
+    ///
+    /// # Errors
+    /// As [`Jq::run`]; results before the error have been handed over.
+    pub(crate) fn run_each(
+        &self,
+        input: &Value,
+        vars: &JqVars,
+        mut each: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        if let Some(path) = &self.0.path {
+            let value = follow(input, path)?.clone();
+            // There is one result: nothing is left to stop.
+            let _: ControlFlow<()> = each(value);
+            return Ok(());
+        }
+        let mut nodes = 0;
+        let input = convert::to_val(input, &mut nodes);
+        self.interpret(input, nodes, vars, &mut each)
+    }
+
+    /// Whether the first result of the program, run on a record, is neither false nor null.
+    ///
+    /// # Errors
+    /// As [`Jq::run`].
+    pub(crate) fn holds(&self, input: &Record, vars: &JqVars) -> Result<bool, String> {
+        if let Some(path) = &self.0.path {
+            let Some((first, rest)) = path.split_first() else { return Ok(true) };
+            return follow(input.get(first).unwrap_or(&Value::Null), rest).map(truthy);
+        }
+        let mut nodes = 0;
+        let input = convert::record_to_val(input, &mut nodes);
+        let mut holds = false;
+        self.interpret(input, nodes, vars, &mut |value| {
+            holds = truthy(&value);
+            ControlFlow::Break(())
+        })?;
+        Ok(holds)
+    }
+
+    fn interpret(
+        &self,
+        input: jaq_json::Val,
+        nodes: u64,
+        vars: &JqVars,
+        each: &mut dyn FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let limits = compile::Limits::new(vars.steps.saturating_add(nodes.saturating_mul(100)));
+        let data = Data::new(&self.0.machine, vars, &limits);
+        for result in self.0.machine.results(data, input) {
+            let value = convert::from_val(result?)?;
+            if each(value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Jq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Jq").field(&self.0.text).finish()
+    }
+}
+
+fn truthy(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false))
+}
+
+/// Follows field names as jq does: null has every field, and all of them are null.
+fn follow<'a>(mut value: &'a Value, path: &[String]) -> Result<&'a Value, String> {
+    for name in path {
+        value = match value {
+            Value::Null => return Ok(&Value::Null),
+            Value::Object(record) => record.get(name).unwrap_or(&Value::Null),
+            other => return Err(format!("cannot index {} with \"{name}\"", convert::excerpt(other))),
+        };
+    }
+    Ok(value)
+}
