@@ -140,10 +140,7 @@ impl<F: Fetcher> Transform for FetcherStage<F> {
                 let mut batch = batch?;
                 if !fetched {
                     fetched = true;
-                    match fetcher.fetch(&ctx, &mut out).await {
-                        Err(error) if !error.is_fatal() => out.error(error).await,
-                        done => done?,
-                    }
+                    fetcher.fetch(&ctx, &mut out).await?;
                 }
                 batch.items.retain(|item| !item.is_trigger());
                 out.emit_batch(batch).await;

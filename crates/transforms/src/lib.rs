@@ -1,19 +1,27 @@
 //! The built-in transforms, one file each: what a file may write, what runs, and the tests.
 
+mod diff;
 mod fetch;
 mod item;
 mod jq;
+mod keep;
+mod output;
 mod parse;
 mod sink;
 mod sql;
 
 use pipeline_core::Registry;
 
+pub use diff::{BaselineKwargs, DiffParser, DiffParserKwargs, MaxRemoved};
+pub use output::{Console, Output};
+pub use sql::SqliteStateStore;
+
 /// Registers every built-in.
 pub fn register(registry: &mut Registry) {
     fetch::register(registry);
     parse::register(registry);
     item::register(registry);
+    diff::register(registry);
     sink::register(registry);
     sql::register(registry);
 }

@@ -1,3 +1,1 @@
-//! What tests of several crates share.
-
-pub mod http;
+//! support.
