@@ -140,7 +140,10 @@ impl<F: Fetcher> Transform for FetcherStage<F> {
                 let mut batch = batch?;
                 if !fetched {
                     fetched = true;
-                    fetcher.fetch(&ctx, &mut out).await?;
+                    match fetcher.fetch(&ctx, &mut out).await {
+                        Err(error) if !error.is_fatal() => out.error(error).await,
+                        done => done?,
+                    }
                 }
                 batch.items.retain(|item| !item.is_trigger());
                 out.emit_batch(batch).await;

@@ -460,6 +460,23 @@ async fn a_slow_sink_slows_the_fetcher() {
     assert!(ahead.load(Ordering::SeqCst) <= pipeline_core::BATCH as u64);
 }
 
+#[tokio::test]
+async fn a_fetcher_that_returns_the_error_of_an_item_obeys_on_error() {
+    struct Refused(bool);
+    impl Fetcher for Refused {
+        async fn fetch(&mut self, _: &StageContext, out: &mut Emitter) -> Result<(), StageError> {
+            out.emit(record(1)).await;
+            Err(if self.0 { StageError::fatal("refused") } else { StageError::item("refused") })
+        }
+    }
+    for (fatal, outcome) in [(false, RunOutcome::Succeeded), (true, RunOutcome::Failed)] {
+        let chain = Chain::new().stage_with("t.Refused", fetcher(Refused(fatal)), OnError::Skip);
+        let report = run(chain, options()).await;
+        assert_eq!(report.outcome, outcome, "{:?}", report.error);
+        assert_eq!((report.stages[0].items_out, report.stages[0].errors), (1, u64::from(!fatal)));
+    }
+}
+
 #[test]
 fn the_boxed_traits_are_object_safe() {
     fn check<T: ?Sized>() {}

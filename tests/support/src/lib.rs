@@ -1,1 +1,3 @@
-//! support.
+//! What tests of several crates share.
+
+pub mod http;

@@ -1,6 +1,17 @@
 //! Stages that bring payloads in.
 
+mod exec;
+mod file;
+mod items;
+#[cfg(test)]
+mod testing;
+
 use pipeline_core::Registry;
 
 /// Registers the classes of this folder.
-pub(crate) fn register(_registry: &mut Registry) {}
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register::<file::FileFetcher>();
+    registry.register::<items::ItemsFetcher>();
+    registry.register::<exec::CommandFetcher>();
+    registry.register::<exec::CommandTransform>();
+}
