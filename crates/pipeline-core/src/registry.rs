@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
+use crate::config::{self, Node, Position};
 use crate::context::Services;
 use crate::transform::Transform;
 
@@ -35,6 +36,12 @@ pub trait Definition: 'static {
     /// # Errors
     /// All that is wrong with the values, with their paths within `kwargs`.
     fn build(kwargs: Self::Kwargs, ctx: &BuildContext) -> Result<Box<dyn Transform>, BuildErrors>;
+
+    /// What is legal but suspect in `kwargs`; shown as warnings when a file is checked.
+    fn suspect(kwargs: &Self::Kwargs) -> Vec<KwargsProblem> {
+        let _ = kwargs;
+        Vec::new()
+    }
 }
 
 /// Where a stage is made.
@@ -55,6 +62,15 @@ pub struct KwargsProblem {
     pub path: String,
     /// What is wrong, as a fragment that names the value.
     pub message: String,
+    /// Where it stands in the file, where that is known already.
+    pub at: Option<Position>,
+}
+
+impl KwargsProblem {
+    /// A problem with the value at this path.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), at: None }
+    }
 }
 
 /// All that is wrong with a stage's `kwargs`.
@@ -64,12 +80,12 @@ pub struct BuildErrors(pub Vec<KwargsProblem>);
 impl BuildErrors {
     /// One problem.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(vec![KwargsProblem { path: path.into(), message: message.into() }])
+        Self(vec![KwargsProblem::new(path, message)])
     }
 
     /// Adds a problem.
     pub fn push(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(KwargsProblem { path: path.into(), message: message.into() });
+        self.0.push(KwargsProblem::new(path, message));
     }
 
     /// Adds the problems of an `Err`, and hands on the value of an `Ok`.
@@ -81,6 +97,15 @@ impl BuildErrors {
                 None
             }
         }
+    }
+
+    /// Gives each problem whose place is not known yet the place of its path.
+    #[must_use]
+    pub fn located_in(mut self, node: &Node) -> Self {
+        for problem in &mut self.0 {
+            problem.at.get_or_insert_with(|| node.locate(&problem.path));
+        }
+        self
     }
 
     /// `Err` where there is a problem.
@@ -105,6 +130,8 @@ impl fmt::Display for BuildErrors {
 
 impl std::error::Error for BuildErrors {}
 
+type Build = fn(&Node, &BuildContext) -> Result<Box<dyn Transform>, BuildErrors>;
+
 /// A registered class.
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -118,7 +145,8 @@ pub struct Entry {
     pub example: &'static str,
     /// The JSON Schema of `kwargs`.
     pub schema: fn() -> Schema,
-    pub(crate) build_json: fn(serde_json::Value, &BuildContext) -> Result<Box<dyn Transform>, BuildErrors>,
+    build: Build,
+    suspect: fn(&Node) -> Vec<KwargsProblem>,
 }
 
 impl Entry {
@@ -129,16 +157,33 @@ impl Entry {
             summary: D::SUMMARY,
             example: D::EXAMPLE,
             schema: || schemars::schema_for!(D::Kwargs),
-            build_json: |kwargs, ctx| {
-                let kwargs = if kwargs.is_null() { serde_json::json!({}) } else { kwargs };
-                let kwargs =
-                    serde_json::from_value(kwargs).map_err(|e| BuildErrors::at("", e.to_string()))?;
-                D::build(kwargs, ctx)
+            build: |kwargs, ctx| {
+                let (known, mut errors) = config::decode_known(kwargs);
+                match known {
+                    Some(known) => match (D::build(known, ctx), errors.0.is_empty()) {
+                        (Ok(transform), true) => Ok(transform),
+                        (Ok(_), false) => Err(errors),
+                        (Err(more), _) => {
+                            errors.0.extend(more.0);
+                            Err(errors)
+                        }
+                    },
+                    None => Err(errors),
+                }
             },
+            suspect: |kwargs| config::decode(kwargs).map(|kwargs| D::suspect(&kwargs)).unwrap_or_default(),
         }
     }
 
-    /// Makes a stage from JSON.
+    /// Makes a stage from what stands under `kwargs` in a file: a map.
+    ///
+    /// # Errors
+    /// All that is wrong with the values, each with its place.
+    pub fn build_node(&self, kwargs: &Node, ctx: &BuildContext) -> Result<Box<dyn Transform>, BuildErrors> {
+        (self.build)(kwargs, ctx).map_err(|errors| errors.located_in(kwargs))
+    }
+
+    /// Makes a stage from JSON; `null` is `{}`.
     ///
     /// # Errors
     /// All that is wrong with the values.
@@ -147,7 +192,12 @@ impl Entry {
         kwargs: serde_json::Value,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Transform>, BuildErrors> {
-        (self.build_json)(kwargs, ctx)
+        self.build_node(&Node::from_json(&kwargs).or_empty_map(), ctx)
+    }
+
+    /// What is legal but suspect in `kwargs`, each with its place.
+    pub fn suspect(&self, kwargs: &Node) -> Vec<KwargsProblem> {
+        BuildErrors((self.suspect)(kwargs)).located_in(kwargs).0
     }
 }
 

@@ -9,7 +9,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         // `HtmlParser` means `html.HtmlParser`, and `http.HtmlParser` does too.
         let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
         let tail = if last(&wanted) == last(&candidate) { 0.95 } else { 0.0 };
-        whole.max(tail)
+        // Two letters in the wrong order, or one too many: in a short name they count for much.
+        let slip = strsim::osa_distance(&wanted, &candidate) == 1 && wanted.chars().count() > 2;
+        whole.max(tail).max(if slip { 0.9 } else { 0.0 })
     };
     known
         .into_iter()
@@ -22,6 +24,16 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_names_have_slips_too() {
+        let known = ["url", "key", "at"];
+        for (name, expected) in
+            [("ulr", Some("url")), ("urls", Some("url")), ("kye", Some("key")), ("an", None)]
+        {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
 
     #[test]
     fn slips_are_understood() {

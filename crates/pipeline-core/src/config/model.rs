@@ -23,6 +23,8 @@ pub struct PipelinesFile {
 pub struct Pipeline {
     /// The name: 1 to 100 characters without control characters, unique in the file.
     pub name: String,
+    /// The file, as it was named.
+    pub file: std::sync::Arc<str>,
     /// Where it stands.
     pub at: Position,
     /// What it is for.
@@ -47,10 +49,14 @@ pub struct Pipeline {
     pub heartbeat_url: Option<String>,
     /// Pipelines that must have succeeded first; each is in the file, and there is no cycle.
     pub after: Vec<String>,
+    /// Where `after` stands; where the pipeline stands if it has none.
+    pub after_at: Position,
     /// The stages, at least one.
     pub chain: Vec<StageSpec>,
     /// What stands under `extra`, for other programs.
     pub extra: Option<Node>,
+    /// All of it as one text: JSON with sorted keys, with what is inherited, without secrets.
+    pub canonical: String,
 }
 
 /// A stage of a pipeline as the file has it. It could be built when the file was checked.
@@ -84,5 +90,15 @@ impl PipelinesFile {
     /// The known name that looks most like this one, where one does.
     pub fn suggest(&self, name: &str) -> Option<&str> {
         crate::suggest::nearest(name, self.pipelines.iter().map(|pipeline| pipeline.name.as_str()))
+    }
+}
+
+impl ScheduleBlock {
+    /// The block as a type of the scheduler's.
+    ///
+    /// # Errors
+    /// All that is wrong, with paths within the block.
+    pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, crate::registry::BuildErrors> {
+        super::decode::decode(&self.0)
     }
 }

@@ -11,6 +11,11 @@ pub struct Position {
     pub column: u32,
 }
 
+impl Position {
+    /// The first character.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
@@ -107,5 +112,71 @@ impl Node {
     /// Whether it is nothing.
     pub fn is_null(&self) -> bool {
         self.kind == Kind::Null
+    }
+
+    /// JSON as a node, without places.
+    pub fn from_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let kind = match value {
+            Value::Null => Kind::Null,
+            Value::Bool(value) => Kind::Bool(*value),
+            Value::Number(number) => match number.as_i128() {
+                Some(number) => Kind::Int(number),
+                None => Kind::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Kind::Text(Text { value: text.clone(), ..Text::default() }),
+            Value::Array(elements) => Kind::List(elements.iter().map(Self::from_json).collect()),
+            Value::Object(fields) => Kind::Map(
+                fields
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        key_at: Position::START,
+                        value: Self::from_json(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Self { at: Position::START, kind }
+    }
+
+    /// The node as JSON. Secrets are hidden; maps keep their order.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Int(number) => match serde_json::Number::from_i128(*number) {
+                Some(number) => Value::Number(number),
+                None => Value::String(number.to_string()),
+            },
+            Kind::Float(number) => (*number).into(),
+            Kind::Text(text) if text.secret => crate::redact::REDACTED.into(),
+            Kind::Text(text) => text.value.as_str().into(),
+            Kind::List(elements) => elements.iter().map(Self::to_json).collect(),
+            Kind::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect()
+            }
+        }
+    }
+
+    /// Itself, or an empty map at the same place where it is nothing.
+    #[must_use]
+    pub fn or_empty_map(self) -> Self {
+        match self.kind {
+            Kind::Null => Self { at: self.at, kind: Kind::Map(Vec::new()) },
+            _ => self,
+        }
+    }
+
+    /// The place of what stands at a path such as `fields.price.regex` or `urls[2]`; of the nearest thing
+    /// around it where there is nothing.
+    pub fn locate(&self, path: &str) -> Position {
+        super::path::walk(self, path).at
+    }
+
+    /// The node in the words of a message: `the text `abc``, `a list`.
+    pub fn describe(&self) -> String {
+        super::decode::describe(self)
     }
 }

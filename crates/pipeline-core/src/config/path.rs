@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::node::{Kind, Node};
+
 /// A path of keys and indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct KeyPath(String);
@@ -62,6 +64,51 @@ impl fmt::Display for KeyPath {
     }
 }
 
+/// The node at a relative path, or the last one on the way to it.
+///
+/// A stage may write `tables.shop.book.key` as well as `tables["shop.book"].key`: the longest key that fits is
+/// taken.
+pub(crate) fn walk<'a>(mut node: &'a Node, mut path: &str) -> &'a Node {
+    loop {
+        path = path.strip_prefix('.').unwrap_or(path);
+        let step = match &node.kind {
+            Kind::Map(entries) => entries
+                .iter()
+                .filter_map(|entry| Some((entry.key.len(), after_key(path, &entry.key)?, &entry.value)))
+                .max_by_key(|(length, ..)| *length)
+                .map(|(_, rest, value)| (rest, value)),
+            Kind::List(elements) => {
+                after_index(path).and_then(|(index, rest)| Some((rest, elements.get(index)?)))
+            }
+            _ => None,
+        };
+        match step {
+            Some((rest, next)) => (path, node) = (rest, next),
+            None => return node,
+        }
+    }
+}
+
+/// What follows a key at the beginning of a path.
+fn after_key<'a>(path: &'a str, key: &str) -> Option<&'a str> {
+    if let Some(rest) = path.strip_prefix(&format!("[{key:?}]")) {
+        return Some(rest);
+    }
+    if key.is_empty() {
+        return None;
+    }
+    let rest = path.strip_prefix(key)?;
+    (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+}
+
+/// An index at the beginning of a path, `[2]` or `2`, and what follows it.
+fn after_index(path: &str) -> Option<(usize, &str)> {
+    let inner = path.strip_prefix('[').unwrap_or(path);
+    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &inner[digits..];
+    Some((inner[..digits].parse().ok()?, rest.strip_prefix(']').unwrap_or(rest)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +125,26 @@ mod tests {
         assert_eq!(chain.join("[2]").as_str(), "pipelines.books.chain[1][2]");
         assert_eq!(chain.join("").as_str(), "pipelines.books.chain[1]");
         assert_eq!(KeyPath::root().join("url").as_str(), "url");
+    }
+
+    #[test]
+    fn values_are_found_by_their_paths() {
+        let node = Node::from_json(&serde_json::json!({
+            "tables": {"shop": {"book": "short"}, "shop.book": {"key": ["title", "page"]}},
+            "urls": ["a", "b"],
+        }));
+        let cases = [
+            ("urls[1]", "b"),
+            ("urls.1", "b"),
+            (r#"tables["shop.book"].key[0]"#, "title"),
+            ("tables.shop.book.key[1]", "page"),
+            ("tables.shop.book.key[1].further", "page"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(walk(&node, path).as_text(), Some(expected), "{path}");
+        }
+        assert_eq!(walk(&node, ""), &node);
+        assert_eq!(walk(&node, "nothing.here"), &node);
+        assert_eq!(walk(&node, "urls[7]").elements().len(), 2);
     }
 }

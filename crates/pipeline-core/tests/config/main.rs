@@ -1,0 +1,7 @@
+//! Reading and checking of `pipelines.yml`.
+
+mod bad_files;
+mod good_files;
+mod hostile;
+mod secrets;
+mod support;
