@@ -83,7 +83,7 @@ fn syntax() {
         ),
         (
             "pipelines: {a: {<<: 5, chain: [{class: console.ConsoleSink}]}}\n",
-            "p.yml:1:21: pipelines.a.<<: `<<` takes a map, or a list of maps (`<<: *name`)",
+            "p.yml:1:21: pipelines.a[\"<<\"]: `<<` takes a map, or a list of maps (`<<: *name`)",
         ),
     ]);
 }
