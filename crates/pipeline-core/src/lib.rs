@@ -48,6 +48,7 @@ mod registry;
 mod state;
 mod stream;
 pub mod suggest;
+pub mod tape;
 mod transform;
 mod value;
 

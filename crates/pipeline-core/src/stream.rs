@@ -100,7 +100,7 @@ impl ItemStream {
         Fut: Future<Output = Result<(), StageError>> + Send + 'static,
     {
         let shared = Arc::new(Mutex::new(Batch::new()));
-        let future = make(Emitter { shared: shared.clone() });
+        let future = make(Emitter { shared: shared.clone(), tap: None });
         Self::from_batches(Generated { shared, future: Some(Box::pin(future)), failed: None })
     }
 
@@ -161,12 +161,19 @@ impl std::fmt::Debug for ItemStream {
 /// Where the author of a fetcher or parser puts items.
 pub struct Emitter {
     shared: Arc<Mutex<Batch>>,
+    tap: Option<crate::tape::Tap>,
 }
 
 impl Emitter {
     /// Emits an item; await the answer, which waits until there is room for the next one.
     pub fn emit(&mut self, item: impl Into<Item>) -> Room<'_> {
-        let item = item.into();
+        let mut item = item.into();
+        if let Some(tap) = &self.tap {
+            item = match tap(item) {
+                Ok(item) => item,
+                Err(error) => return self.error(error.into_fatal()),
+            };
+        }
         // A payload may be large: it goes out alone. Records wait for company.
         let at_once = matches!(item, Item::Raw(_));
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +187,11 @@ impl Emitter {
     pub fn error(&mut self, error: StageError) -> Room<'_> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).errors.push(error);
         Room { emitter: self, full: true }
+    }
+
+    /// Sends each further single item through a tap first, or through none.
+    pub(crate) fn tap(&mut self, tap: Option<crate::tape::Tap>) {
+        self.tap = tap;
     }
 
     /// Emits a whole batch.

@@ -140,9 +140,18 @@ impl<F: Fetcher> Transform for FetcherStage<F> {
                 let mut batch = batch?;
                 if !fetched {
                     fetched = true;
-                    match fetcher.fetch(&ctx, &mut out).await {
-                        Err(error) if !error.is_fatal() => out.error(error).await,
-                        done => done?,
+                    if let Some(recorded) = crate::tape::play(&ctx, "")? {
+                        for item in recorded {
+                            out.emit(item).await;
+                        }
+                    } else {
+                        out.tap(crate::tape::tap(&ctx));
+                        let done = fetcher.fetch(&ctx, &mut out).await;
+                        out.tap(None);
+                        match done {
+                            Err(error) if !error.is_fatal() => out.error(error).await,
+                            done => done?,
+                        }
                     }
                 }
                 batch.items.retain(|item| !item.is_trigger());

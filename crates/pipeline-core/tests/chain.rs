@@ -487,3 +487,48 @@ fn the_boxed_traits_are_object_safe() {
     check::<dyn pipeline_core::StateStore>();
     check::<dyn pipeline_core::StageState>();
 }
+
+/// Keeps what is recorded in memory, and plays it back.
+#[derive(Default)]
+struct MemoryTape {
+    kept: Mutex<Vec<(usize, String, i64)>>,
+    playback: bool,
+}
+
+impl pipeline_core::tape::Tape for MemoryTape {
+    fn is_playback(&self) -> bool {
+        self.playback
+    }
+    fn record(&self, ctx: &StageContext, key: &str, item: Item) -> Result<Item, StageError> {
+        self.kept.lock().unwrap().push((ctx.number(), key.to_owned(), number(&item)));
+        Ok(item)
+    }
+    fn play(&self, ctx: &StageContext, key: &str) -> Result<Vec<Item>, StageError> {
+        let kept = self.kept.lock().unwrap();
+        let mine = kept.iter().filter(|(stage, of, _)| *stage == ctx.number() && of == key);
+        Ok(mine.map(|(_, _, n)| record(*n).into()).collect())
+    }
+}
+
+#[tokio::test]
+async fn what_a_fetcher_got_is_recorded_and_played_back_without_it() {
+    let tape = Arc::new(MemoryTape::default());
+    let mut recording = options();
+    recording.services.insert(pipeline_core::tape::TapeDeck(tape.clone()));
+    let chain = |count| {
+        // The second fetcher lets the items of the first pass: only its own are recorded for it.
+        Chain::new().stage("t.Count", fetcher(Count(count))).stage("t.Count", fetcher(Count(2)))
+    };
+    let report = run(chain(3), recording).await;
+    assert_eq!((report.stages[0].items_out, report.stages[1].items_out), (3, 5));
+    let kept = std::mem::take(&mut *tape.kept.lock().unwrap());
+    assert_eq!(
+        kept.iter().map(|(stage, _, n)| (*stage, *n)).collect::<Vec<_>>(),
+        [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+    );
+    let mut playing = options();
+    let tape = MemoryTape { kept: Mutex::new(kept), playback: true };
+    playing.services.insert(pipeline_core::tape::TapeDeck(Arc::new(tape)));
+    let report = run(chain(100), playing).await;
+    assert_eq!((report.stages[0].items_out, report.stages[1].items_out), (3, 5));
+}
