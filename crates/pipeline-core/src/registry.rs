@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::config::{self, Node, Position};
@@ -145,6 +145,8 @@ pub struct Entry {
     pub example: &'static str,
     /// The JSON Schema of `kwargs`.
     pub schema: fn() -> Schema,
+    /// The same schema as a part of a larger one.
+    pub subschema: fn(&mut SchemaGenerator) -> Schema,
     build: Build,
     suspect: fn(&Node) -> Vec<KwargsProblem>,
 }
@@ -157,6 +159,7 @@ impl Entry {
             summary: D::SUMMARY,
             example: D::EXAMPLE,
             schema: || schemars::schema_for!(D::Kwargs),
+            subschema: |generator| generator.subschema_for::<D::Kwargs>(),
             build: |kwargs, ctx| {
                 let (known, mut errors) = config::decode_known(kwargs);
                 match known {

@@ -3,5 +3,6 @@
 mod bad_files;
 mod good_files;
 mod hostile;
+mod schema;
 mod secrets;
 mod support;
