@@ -1,9 +1,12 @@
 //! The built-in transforms, one file each: what a file may write, what runs, and the tests.
 
+mod convert;
 mod diff;
+mod encoding;
 mod fetch;
 mod item;
 mod jq;
+mod json;
 mod keep;
 mod output;
 mod parse;

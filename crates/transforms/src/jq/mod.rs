@@ -23,6 +23,7 @@ use std::sync::Arc;
 use pipeline_core::{Record, Value};
 
 use compile::{Data, Machine};
+pub(crate) use convert::excerpt;
 pub(crate) use vars::JqVars;
 
 /// The steps of loops and recursions that a program may take on one small input.
