@@ -12,6 +12,7 @@ mod output;
 mod parse;
 mod sink;
 mod sql;
+mod topics;
 
 use pipeline_core::Registry;
 

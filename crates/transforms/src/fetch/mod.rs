@@ -4,7 +4,7 @@ mod exec;
 mod file;
 mod items;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use pipeline_core::Registry;
 

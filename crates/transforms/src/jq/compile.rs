@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use jaq_core::data::HasLut;
 use jaq_core::load::lex::{StrPart, Tok, Token};
-use jaq_core::load::parse::{Def, Term};
+use jaq_core::load::parse::{BinaryOp, Def, Term};
 use jaq_core::load::{self, Arena, File, Lexer, Loader};
 use jaq_core::native::{self, bome, v};
 use jaq_core::{Ctx, DataT, Error, Exn, Filter, Lut, Vars, path};
@@ -329,4 +329,49 @@ fn plain_text(parts: &[StrPart<&str, Term<&str>>]) -> Option<String> {
         [StrPart::Str(text)] => Some((*text).to_owned()),
         _ => None,
     }
+}
+
+/// The path `a.b` and the program `REST` of `.a.b[] | REST`, where the program has this form.
+pub(super) fn leading_elements(program: &str) -> Option<(Vec<String>, String)> {
+    // The first term must reach from the start to the first `|`: then what is cut off it is a program.
+    let first = match load::parse(program, |parser| parser.term())? {
+        Term::BinOp(left, BinaryOp::Pipe(None), _) => *left,
+        whole => whole,
+    };
+    let Term::Path(from, path::Path(parts)) = first else { return None };
+    if !matches!(*from, Term::Id) {
+        return None;
+    }
+    let mut names = Vec::new();
+    let mut parts = parts.iter();
+    loop {
+        match parts.next()? {
+            (path::Part::Index(Term::Str(None, text)), path::Opt::Essential) => names.push(plain_text(text)?),
+            (path::Part::Range(None, None), path::Opt::Essential) => break,
+            _ => return None,
+        }
+    }
+    let rest = after_names(program.trim_start(), &names)?.trim_start();
+    let rest = match rest.chars().next() {
+        None => ".".to_owned(),
+        Some('|') => rest[1..].to_owned(),
+        Some('.') => rest.to_owned(),
+        Some('[') => format!(".{rest}"),
+        _ => return None,
+    };
+    Some((names, rest))
+}
+
+/// What follows `.a.b[]` in its usual spelling; `None` for any other spelling of the same.
+fn after_names<'a>(program: &'a str, names: &[String]) -> Option<&'a str> {
+    let mut rest = program;
+    for name in names {
+        rest = rest.strip_prefix('.')?;
+        rest = match rest.strip_prefix(name.as_str()) {
+            Some(rest) if !name.is_empty() => rest,
+            _ => rest.strip_prefix('"')?.strip_prefix(name.as_str())?.strip_prefix('"')?,
+        };
+    }
+    let rest = if names.is_empty() { rest.strip_prefix('.')? } else { rest };
+    rest.strip_prefix("[]")
 }

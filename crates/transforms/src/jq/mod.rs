@@ -55,6 +55,13 @@ impl Jq {
         &self.0.text
     }
 
+    /// Where the program begins with the elements at a path, as `.data.items[] | …` does: the names of
+    /// the path, and the program to run on each element.
+    pub(crate) fn split_elements(&self) -> Option<(Vec<String>, Self)> {
+        let (path, rest) = compile::leading_elements(&self.0.text)?;
+        Some((path, Self::compile(&rest).ok()?))
+    }
+
     /// Whether the program gives its input back unchanged.
     pub(crate) fn is_identity(&self) -> bool {
         self.0.path.as_ref().is_some_and(Vec::is_empty)
@@ -78,22 +85,36 @@ impl Jq {
     /// # Errors
     /// As [`Jq::run`].
     pub(crate) fn run_record(&self, input: &Record, vars: &JqVars) -> Result<Vec<Value>, String> {
-        if let Some(path) = &self.0.path {
-            return match path.split_first() {
-                None => Ok(vec![Value::from(input.clone())]),
-                Some((first, rest)) => {
-                    follow(input.get(first).unwrap_or(&Value::Null), rest).map(|value| vec![value.clone()])
-                }
-            };
-        }
         let mut results = Vec::new();
-        let mut nodes = 0;
-        let input = convert::record_to_val(input, &mut nodes);
-        self.interpret(input, nodes, vars, &mut |value| {
+        self.run_record_each(input, vars, |value| {
             results.push(value);
             ControlFlow::Continue(())
         })?;
         Ok(results)
+    }
+
+    /// Runs the program on a record and hands over each result as it comes, until told to stop.
+    ///
+    /// # Errors
+    /// As [`Jq::run`]; results before the error have been handed over.
+    pub(crate) fn run_record_each(
+        &self,
+        input: &Record,
+        vars: &JqVars,
+        mut each: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        if let Some(path) = &self.0.path {
+            let value = match path.split_first() {
+                None => Value::from(input.clone()),
+                Some((first, rest)) => follow(input.get(first).unwrap_or(&Value::Null), rest)?.clone(),
+            };
+            // There is one result: nothing is left to stop.
+            let _: ControlFlow<()> = each(value);
+            return Ok(());
+        }
+        let mut nodes = 0;
+        let input = convert::record_to_val(input, &mut nodes);
+        self.interpret(input, nodes, vars, &mut each)
     }
 
     /// Runs the program and hands over each result as it comes, until told to stop.

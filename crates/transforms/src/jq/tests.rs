@@ -228,3 +228,34 @@ fn a_program_may_cross_threads() {
     assert!(Jq::compile(".").unwrap().is_identity());
     assert_eq!(Jq::compile(". | .").unwrap().text(), ". | .");
 }
+
+#[test]
+fn programs_over_elements_are_split() {
+    let cases = [
+        (".[]", Some((vec![], "."))),
+        (" .[] | {a}, {b}", Some((vec![], " {a}, {b}"))),
+        (".a.b[] | .c | .d", Some((vec!["a", "b"], " .c | .d"))),
+        (".a[].b", Some((vec!["a"], ".b"))),
+        (".a[][0].c | f", None),
+        (".a[][0].c | .d", Some((vec!["a"], ".[0].c | .d"))),
+        (".\"a b\"[]", Some((vec!["a b"], "."))),
+        (".a[].b, .c", None),
+        (".a[] as $x | $x", None),
+        (".a[]?", None),
+        (".a?[]", None),
+        (".a[0]", None),
+        (".a", None),
+        (".", None),
+        (".a[] // 1", None),
+        (".a[] + 1 | .", None),
+        ("[.[]]", None),
+        (".[\"a\"][]", None),
+        ("def f: .; .[]", None),
+    ];
+    for (program, expected) in cases {
+        let split = Jq::compile(program).ok().and_then(|program| program.split_elements());
+        let split =
+            split.as_ref().map(|(path, rest)| (path.iter().map(String::as_str).collect(), rest.text()));
+        assert_eq!(split, expected, "{program}");
+    }
+}
