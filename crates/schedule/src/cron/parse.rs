@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Fields, CronError> {
     }
     if body.starts_with('@') {
         let begin = text.len() - text.trim_ascii_start().len();
-        return match NICKNAMES.iter().find(|(name, _)| body.eq_ignore_ascii_case(name)) {
+        return match NICKNAMES.iter().find(|(name, _)| *name == body) {
             Some((_, fields)) => parse(fields),
             None => Err(hints::unknown_nickname(body, begin..begin + body.len())),
         };
