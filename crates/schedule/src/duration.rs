@@ -138,7 +138,7 @@ fn scale(number: &str, unit: u64, whole: &str) -> Result<u64, DurationError> {
         let numerator: u64 = fraction.parse().map_err(|_| finer())?;
         let denominator = 10_u64.pow(fraction.len() as u32);
         let scaled = u128::from(numerator) * u128::from(unit);
-        if scaled % u128::from(denominator) != 0 {
+        if !scaled.is_multiple_of(u128::from(denominator)) {
             return Err(finer());
         }
         // Below `unit`, because the fraction is below one.
@@ -179,7 +179,7 @@ pub fn format(duration: Duration) -> String {
     let mut out = String::new();
     for (name, unit) in UNITS {
         // Weeks read badly unless the whole is weeks: 10d is clearer than 1w3d.
-        if name == "w" && rest % u128::from(unit) != 0 {
+        if name == "w" && !rest.is_multiple_of(u128::from(unit)) {
             continue;
         }
         let count = rest / u128::from(unit);

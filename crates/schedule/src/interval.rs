@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::civil::LAST_SECOND;
-
 /// A grid of instants: `origin + k × period` for k from `first` on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grid {
@@ -36,7 +34,7 @@ impl Grid {
 
     fn at(&self, number: i64) -> Option<DateTime<Utc>> {
         let elapsed = TimeDelta::try_milliseconds(number.checked_mul(self.period)?)?;
-        self.origin.checked_add_signed(elapsed).filter(|fire| fire.timestamp() <= LAST_SECOND)
+        self.origin.checked_add_signed(elapsed)
     }
 
     pub(crate) fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

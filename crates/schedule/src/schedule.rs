@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::civil::LAST_SECOND;
 use crate::cron::Cron;
 use crate::dst::{Dst, DstOverride};
 use crate::error::ScheduleError;
@@ -173,7 +174,7 @@ impl Schedule {
             }
             Trigger::Manual => return None,
         };
-        (self.end.is_none_or(|end| fire <= end)).then_some(fire)
+        (self.end.is_none_or(|end| fire <= end) && fire <= last_instant()).then_some(fire)
     }
 
     /// The nominal instants after `after` (exclusive), in order.
@@ -184,7 +185,7 @@ impl Schedule {
     /// How many nominal instants there are after `after` (exclusive) and up to `until`
     /// (inclusive). It takes time in proportion to the months in between at most, and no memory.
     pub fn count(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
-        let until = self.end.map_or(until, |end| end.min(until));
+        let until = self.end.map_or(until, |end| end.min(until)).min(last_instant());
         if after >= until {
             return 0;
         }
@@ -236,6 +237,11 @@ impl Schedule {
             (None, None) => Grid::new(DateTime::UNIX_EPOCH, period, i64::MIN),
         }
     }
+}
+
+/// The last instant at which anything fires.
+fn last_instant() -> DateTime<Utc> {
+    DateTime::from_timestamp(LAST_SECOND, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// The nominal instants of a schedule, in order. Nothing is allocated.

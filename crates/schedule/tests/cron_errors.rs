@@ -2,8 +2,8 @@
 
 mod common;
 
-use schedule::{Cron, CronField};
 use CronField::{DayOfMonth, DayOfWeek, Hour, Minute, Month};
+use schedule::{Cron, CronField};
 
 /// Text, field, culprit, a part of the message, a part of the suggestion ("" for none needed).
 type Case = (&'static str, Option<CronField>, &'static str, &'static str, &'static str);
@@ -188,6 +188,7 @@ fn an_endless_text_is_refused_unread() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "this test is about real time")]
 fn impossible_dates_are_refused_at_once() {
     // A search that goes on to the last year would take seconds here.
     let started = std::time::Instant::now();

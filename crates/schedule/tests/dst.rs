@@ -26,7 +26,11 @@ fn fixed_jobs_in_a_gap_fire_once_at_the_first_instant_after_it() {
             zone: "Europe/Stockholm",
             cron: "30 2 * * *",
             after: "2026-03-28T00:00:00Z",
-            expected: &["2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"],
+            expected: &[
+                "2026-03-28T02:30:00+01:00",
+                "2026-03-29T03:00:00+02:00",
+                "2026-03-30T02:30:00+02:00",
+            ],
         },
         // All nominal times inside one gap are one fire.
         Case {
@@ -40,7 +44,11 @@ fn fixed_jobs_in_a_gap_fire_once_at_the_first_instant_after_it() {
             zone: "Europe/Stockholm",
             cron: "0 1-3 * * *",
             after: "2026-03-28T23:30:00Z",
-            expected: &["2026-03-29T01:00:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T01:00:00+02:00"],
+            expected: &[
+                "2026-03-29T01:00:00+01:00",
+                "2026-03-29T03:00:00+02:00",
+                "2026-03-30T01:00:00+02:00",
+            ],
         },
         // Thirty minutes.
         Case {
@@ -61,7 +69,11 @@ fn fixed_jobs_in_a_gap_fire_once_at_the_first_instant_after_it() {
             zone: "Antarctica/Troll",
             cron: "30 1,2 * * *",
             after: "2026-03-28T12:00:00Z",
-            expected: &["2026-03-29T03:00:00+02:00", "2026-03-30T01:30:00+02:00", "2026-03-30T02:30:00+02:00"],
+            expected: &[
+                "2026-03-29T03:00:00+02:00",
+                "2026-03-30T01:30:00+02:00",
+                "2026-03-30T02:30:00+02:00",
+            ],
         },
         // Midnight itself does not exist.
         Case {
@@ -87,7 +99,11 @@ fn fixed_jobs_in_a_gap_fire_once_at_the_first_instant_after_it() {
             zone: "Pacific/Apia",
             cron: "0 9 * * *",
             after: "2011-12-28T22:00:00Z",
-            expected: &["2011-12-29T09:00:00-10:00", "2011-12-31T00:00:00+14:00", "2011-12-31T09:00:00+14:00"],
+            expected: &[
+                "2011-12-29T09:00:00-10:00",
+                "2011-12-31T00:00:00+14:00",
+                "2011-12-31T09:00:00+14:00",
+            ],
         },
         // Even a job of that date alone, although the fire falls on another date.
         Case {
@@ -101,7 +117,11 @@ fn fixed_jobs_in_a_gap_fire_once_at_the_first_instant_after_it() {
             zone: "Pacific/Apia",
             cron: "0 0 * * *",
             after: "2011-12-28T22:00:00Z",
-            expected: &["2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00"],
+            expected: &[
+                "2011-12-29T00:00:00-10:00",
+                "2011-12-31T00:00:00+14:00",
+                "2012-01-01T00:00:00+14:00",
+            ],
         },
     ]);
 }
@@ -189,7 +209,11 @@ fn wildcard_jobs_follow_real_minutes() {
             zone: "Europe/Stockholm",
             cron: "*/30 * * * *",
             after: "2026-03-29T00:10:00Z",
-            expected: &["2026-03-29T01:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00"],
+            expected: &[
+                "2026-03-29T01:30:00+01:00",
+                "2026-03-29T03:00:00+02:00",
+                "2026-03-29T03:30:00+02:00",
+            ],
         },
         Case {
             zone: "Europe/Stockholm",
@@ -240,13 +264,22 @@ fn wildcard_jobs_follow_real_minutes() {
     ]);
 }
 
+/// Expression, gap, overlap, after, expected.
+type Own = (&'static str, Option<Gap>, Option<Overlap>, &'static str, &'static [&'static str]);
+
 #[test]
 fn a_job_can_choose_for_itself() {
     let gap = "2026-03-28T12:00:00Z";
     let overlap = "2026-10-24T12:00:00Z";
-    let cases: [(&str, Option<Gap>, Option<Overlap>, &str, &[&str]); 9] = [
+    let cases: [Own; 9] = [
         ("30 2 * * *", Some(Gap::Skip), None, gap, &["2026-03-30T02:30:00+02:00"]),
-        ("30 2 * * *", None, Some(Overlap::Second), overlap, &["2026-10-25T02:30:00+01:00", "2026-10-26T02:30:00+01:00"]),
+        (
+            "30 2 * * *",
+            None,
+            Some(Overlap::Second),
+            overlap,
+            &["2026-10-25T02:30:00+01:00", "2026-10-26T02:30:00+01:00"],
+        ),
         (
             "30 2 * * *",
             None,
@@ -256,8 +289,20 @@ fn a_job_can_choose_for_itself() {
         ),
         // What is left out stays with the kind.
         ("30 2 * * *", None, Some(Overlap::Both), gap, &["2026-03-29T03:00:00+02:00"]),
-        ("*/30 2 * * *", Some(Gap::RunAfter), None, gap, &["2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"]),
-        ("*/30 2-3 * * *", Some(Gap::RunAfter), None, gap, &["2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00"]),
+        (
+            "*/30 2 * * *",
+            Some(Gap::RunAfter),
+            None,
+            gap,
+            &["2026-03-29T03:00:00+02:00", "2026-03-30T02:00:00+02:00"],
+        ),
+        (
+            "*/30 2-3 * * *",
+            Some(Gap::RunAfter),
+            None,
+            gap,
+            &["2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00"],
+        ),
         (
             "*/30 2 * * *",
             None,
@@ -351,13 +396,19 @@ fn fires_strictly_increase_whatever_the_rule() {
         };
         let schedule = Schedule::cron(cron, random.pick(&zones)).with_dst(rule);
         // Any second from 1830 to 2110, so that local mean time and its end are crossed too.
-        let mut last = chrono::DateTime::from_timestamp(random.between(-4_400_000_000, 4_400_000_000), 0).expect("in range");
+        let mut last = chrono::DateTime::from_timestamp(random.between(-4_400_000_000, 4_400_000_000), 0)
+            .expect("in range");
         let begin = last;
         for (number, fire) in schedule.fires(last).take(200).enumerate() {
             assert!(fire > last, "{text} {fire} {last}");
             last = fire;
             if number % 50 == 49 {
-                assert_eq!(schedule.count(begin, last), number as u64 + 1, "{text} in {} from {begin}", schedule.zone());
+                assert_eq!(
+                    schedule.count(begin, last),
+                    number as u64 + 1,
+                    "{text} in {} from {begin}",
+                    schedule.zone()
+                );
             }
             // Asking from just before a fire finds it, and asking from it does not.
             let before = fire - chrono::TimeDelta::nanoseconds(1);

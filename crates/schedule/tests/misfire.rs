@@ -13,7 +13,9 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn every(period: u64) -> Schedule {
-    Schedule::interval(seconds(period), Zone::UTC).expect("long enough").with_anchor(at("2026-01-01T00:00:00Z"))
+    Schedule::interval(seconds(period), Zone::UTC)
+        .expect("long enough")
+        .with_anchor(at("2026-01-01T00:00:00Z"))
 }
 
 fn policy(catch_up: CatchUp, grace: Option<u64>, max: u32) -> MisfirePolicy {
@@ -30,9 +32,9 @@ fn listed(schedule: &Schedule, due: DateTime<Utc>, now: DateTime<Utc>) -> Vec<Da
 
 fn any_schedule(random: &mut Random, zones: &[Zone]) -> Option<Schedule> {
     Some(match random.below(4) {
-        0 => Schedule::interval(seconds(1 + random.below(100_000)), random.pick(zones)).ok()?.with_anchor(
-            DateTime::from_timestamp(random.between(0, 4_000_000_000), 0)?,
-        ),
+        0 => Schedule::interval(seconds(1 + random.below(100_000)), random.pick(zones))
+            .ok()?
+            .with_anchor(DateTime::from_timestamp(random.between(0, 4_000_000_000), 0)?),
         _ => Schedule::cron(schedule::Cron::parse(&random.expression()).ok()?, random.pick(zones)),
     })
 }
@@ -73,6 +75,7 @@ fn nothing_is_missed_before_it_is_due() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "this test is about real time")]
 fn years_of_downtime_take_no_time() {
     let started = std::time::Instant::now();
     let second = every(1);
@@ -86,7 +89,10 @@ fn years_of_downtime_take_no_time() {
     let minutes = schedule("* * * * *", "Europe/Stockholm");
     let missed = minutes.missed(at("2026-01-01T00:00:00Z"), at("9999-12-31T22:59:00Z")).expect("due");
     assert_eq!(missed.newest, at("9999-12-31T22:59:00Z"));
-    assert_eq!(missed.count, (at("9999-12-31T22:59:00Z") - at("2026-01-01T00:00:00Z")).num_minutes() as u64 + 1);
+    assert_eq!(
+        missed.count,
+        (at("9999-12-31T22:59:00Z") - at("2026-01-01T00:00:00Z")).num_minutes() as u64 + 1
+    );
     assert!(started.elapsed() < seconds(10), "{:?}", started.elapsed());
 }
 
@@ -119,11 +125,17 @@ fn check(number: usize, case: &Case) {
     let plan = plan_fires(&case.policy, &job, "job", minute(1), epoch + TimeDelta::seconds(case.now));
     let context = format!("case {number}: {:?} at {}", case.policy, case.now);
     let missed = plan.missed.map(|row| (row.count, row.first, row.last));
-    assert_eq!(missed, case.missed.map(|(count, first, last)| (count, minute(first), minute(last))), "{context}");
+    assert_eq!(
+        missed,
+        case.missed.map(|(count, first, last)| (count, minute(first), minute(last))),
+        "{context}"
+    );
     let run: Vec<String> = plan
         .run
         .iter()
-        .map(|fire| format!("{}{}", (fire.nominal - epoch).num_minutes(), if fire.catch_up { "*" } else { "" }))
+        .map(|fire| {
+            format!("{}{}", (fire.nominal - epoch).num_minutes(), if fire.catch_up { "*" } else { "" })
+        })
         .collect();
     assert_eq!(run, case.run, "{context}");
     assert_eq!(plan.next.map(|next| next.nominal), Some(minute(case.next)), "{context}");
@@ -148,7 +160,13 @@ fn the_plan_of_every_policy() {
         case(policy(Skip, None, 100), 62, Some((1, 1, 1)), &[], 2),
         // Ten are due, the newest half a minute late.
         case(policy(Latest, None, 100), 630, Some((9, 1, 9)), &["10*"], 11),
-        case(policy(All, None, 100), 630, None, &["1*", "2*", "3*", "4*", "5*", "6*", "7*", "8*", "9*", "10*"], 11),
+        case(
+            policy(All, None, 100),
+            630,
+            None,
+            &["1*", "2*", "3*", "4*", "5*", "6*", "7*", "8*", "9*", "10*"],
+            11,
+        ),
         case(policy(All, None, 3), 630, Some((7, 1, 7)), &["8*", "9*", "10*"], 11),
         case(policy(All, None, 1), 630, Some((9, 1, 9)), &["10*"], 11),
         case(policy(Skip, None, 100), 630, Some((10, 1, 10)), &[], 11),
@@ -165,7 +183,13 @@ fn the_plan_of_every_policy() {
         case(policy(All, Some(10), 100), 630, Some((10, 1, 10)), &[], 11),
         case(policy(Skip, Some(150), 100), 630, Some((7, 1, 7)), &["8", "9", "10"], 11),
         case(policy(Skip, Some(150), 2), 630, Some((8, 1, 8)), &["9", "10"], 11),
-        case(policy(Skip, Some(3_600), 100), 630, None, &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"], 11),
+        case(
+            policy(Skip, Some(3_600), 100),
+            630,
+            None,
+            &["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"],
+            11,
+        ),
     ];
     for (number, case) in cases.iter().enumerate() {
         check(number, case);
@@ -173,7 +197,12 @@ fn the_plan_of_every_policy() {
 }
 
 /// A second, naive decision over a list of all fires.
-fn naive_plan(policy: &MisfirePolicy, schedule: &Schedule, due: DateTime<Utc>, now: DateTime<Utc>) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+fn naive_plan(
+    policy: &MisfirePolicy,
+    schedule: &Schedule,
+    due: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
     let late_by = |fire: &DateTime<Utc>| (now - schedule.due_at("job", *fire)).num_milliseconds();
     let started: Vec<_> = listed(schedule, due, now).into_iter().filter(|fire| late_by(fire) >= 0).collect();
     let (late, on_time): (Vec<_>, Vec<_>) = started.iter().copied().partition(|fire| late_by(fire) > 1_000);
@@ -211,10 +240,14 @@ fn plans_agree_with_a_naive_decision_and_lose_nothing() {
         let Some(due) = schedule.next_after(begin) else { continue };
         let length = random.below(150) as usize;
         let last = schedule.fires(due).take(length).last().unwrap_or(due);
-        let now = last + TimeDelta::milliseconds(random.between(-2_000, 4_000_000) * random.between(0, 1) + random.between(0, 2_500));
+        let now = last
+            + TimeDelta::milliseconds(
+                random.between(-2_000, 4_000_000) * random.between(0, 1) + random.between(0, 2_500),
+            );
         let (missed, run) = naive_plan(&policy, &schedule, due, now);
         let plan = plan_fires(&policy, &schedule, "job", due, now);
-        let context = format!("{policy:?} {:?} jitter {:?} due {due} now {now}", schedule.trigger(), schedule.jitter());
+        let context =
+            format!("{policy:?} {:?} jitter {:?} due {due} now {now}", schedule.trigger(), schedule.jitter());
         let found: Vec<_> = plan.run.iter().map(|fire| fire.nominal).collect();
         assert_eq!(found, run, "{context}");
         let row = plan.missed.map(|row| (row.count, row.first, row.last));
@@ -233,12 +266,24 @@ fn plans_agree_with_a_naive_decision_and_lose_nothing() {
 #[test]
 fn the_last_fire_of_a_schedule_has_no_next() {
     let once = Schedule::at(at("2026-12-24T18:00:00Z"), zone("Europe/Stockholm"));
-    let plan = plan_fires(&MisfirePolicy::default(), &once, "job", at("2026-12-24T18:00:00Z"), at("2026-12-25T00:00:00Z"));
+    let plan = plan_fires(
+        &MisfirePolicy::default(),
+        &once,
+        "job",
+        at("2026-12-24T18:00:00Z"),
+        at("2026-12-25T00:00:00Z"),
+    );
     assert_eq!(plan.run.len(), 1);
     assert!(plan.run[0].catch_up);
     assert_eq!((plan.missed, plan.next), (None, None));
     let ended = every(60).with_bounds(None, Some(at("2026-01-01T00:02:00Z")));
-    let plan = plan_fires(&MisfirePolicy::default(), &ended, "job", at("2026-01-01T00:01:00Z"), at("2026-02-01T00:00:00Z"));
+    let plan = plan_fires(
+        &MisfirePolicy::default(),
+        &ended,
+        "job",
+        at("2026-01-01T00:01:00Z"),
+        at("2026-02-01T00:00:00Z"),
+    );
     assert_eq!(plan.missed.map(|row| row.count), Some(1));
     assert_eq!((plan.run.len(), plan.next), (1, None));
 }
@@ -257,7 +302,13 @@ fn a_due_instant_that_the_schedule_no_longer_has_still_counts() {
     let run: Vec<_> = plan.run.iter().map(|fire| fire.nominal).collect();
     assert_eq!(run, [at("2026-01-01T00:30:00Z"), at("2026-01-01T01:00:00Z"), at("2026-01-01T02:00:00Z")]);
     let none = Schedule::manual(Zone::UTC);
-    let plan = plan_fires(&MisfirePolicy::default(), &none, "job", at("2026-01-01T00:30:00Z"), at("2026-01-01T00:30:00Z"));
+    let plan = plan_fires(
+        &MisfirePolicy::default(),
+        &none,
+        "job",
+        at("2026-01-01T00:30:00Z"),
+        at("2026-01-01T00:30:00Z"),
+    );
     assert_eq!((plan.run.len(), plan.next), (1, None));
 }
 
@@ -273,7 +324,10 @@ fn lateness_counts_from_the_jittered_start() {
     assert_eq!((before.run.len(), before.missed), (0, None));
     assert_eq!(before.next.map(|next| (next.nominal, next.due_at)), Some((nominal, due_at)));
     let after = plan(due_at + TimeDelta::seconds(1));
-    assert_eq!(after.run.iter().map(|fire| (fire.nominal, fire.catch_up)).collect::<Vec<_>>(), [(nominal, false)]);
+    assert_eq!(
+        after.run.iter().map(|fire| (fire.nominal, fire.catch_up)).collect::<Vec<_>>(),
+        [(nominal, false)]
+    );
     let late = plan(due_at + TimeDelta::milliseconds(1_001));
     assert_eq!((late.run.len(), late.missed.map(|row| row.first)), (0, Some(nominal)));
 }

@@ -32,7 +32,11 @@ fn check(text: &str, zone: Zone, rule: Option<Dst>, date: NaiveDate) -> usize {
         naive.scan(zone, dst, begin, end).into_iter().filter(|fire| *fire > low && *fire <= high).collect();
     let found: Vec<_> = schedule.fires(low).take_while(|fire| *fire <= high).collect();
     assert_eq!(found, expected, "`{text}` in {zone} with {dst:?} around {date}");
-    assert_eq!(schedule.count(low, high), expected.len() as u64, "count of `{text}` in {zone} {dst:?} {date}");
+    assert_eq!(
+        schedule.count(low, high),
+        expected.len() as u64,
+        "count of `{text}` in {zone} {dst:?} {date}"
+    );
     expected.len()
 }
 
@@ -90,8 +94,16 @@ fn odd_zones_agree_under_every_rule() {
         ("America/New_York", [(2025, 3, 9), (2025, 11, 2)]),
         ("Pacific/Kwajalein", [(1993, 8, 21), (1993, 8, 22)]),
     ];
-    let expressions =
-        ["* * * * *", "*/30 * * * *", "30 2 * * *", "0 0 * * *", "30 0-3 * * *", "15,45 1-3 * * *", "59 23 * * *", "10 */1 * * 0,5,6"];
+    let expressions = [
+        "* * * * *",
+        "*/30 * * * *",
+        "30 2 * * *",
+        "0 0 * * *",
+        "30 0-3 * * *",
+        "15,45 1-3 * * *",
+        "59 23 * * *",
+        "10 */1 * * 0,5,6",
+    ];
     for (name, dates) in days {
         for (year, month, day) in dates {
             let date = NaiveDate::from_ymd_opt(year, month, day).expect("a date");
@@ -117,7 +129,8 @@ fn days_agree_with_a_day_scan_over_decades() {
         let text = format!("0 12 {day_of_month} {month} {day_of_week}");
         let naive = Naive::new(&text);
         let first = NaiveDate::from_ymd_opt(1890 + random.below(300) as i32, 1, 1).expect("a date");
-        let days: Vec<NaiveDate> = first.iter_days().take(8 * 366).filter(|date| naive.matches_day(*date)).collect();
+        let days: Vec<NaiveDate> =
+            first.iter_days().take(8 * 366).filter(|date| naive.matches_day(*date)).collect();
         let Ok(cron) = Cron::parse(&text) else {
             assert!(days.is_empty(), "`{text}` is refused, but matches {}", days[0]);
             continue;

@@ -21,7 +21,8 @@ fn translate(text: &str) -> Option<String> {
     let extended = |field: &str| field.to_uppercase().trim_start_matches("JUL").contains(['L', 'W', '#']);
     let plain_names = day_of_week.to_uppercase().replace("WED", "").replace("JUL", "");
     let week_extended = plain_names.contains(['L', '#']);
-    if (extended(day_of_month) || week_extended) && (day_of_month.contains(',') || day_of_week.contains(',')) {
+    if (extended(day_of_month) || week_extended) && (day_of_month.contains(',') || day_of_week.contains(','))
+    {
         return None;
     }
     // The nearest weekday to a day that the month does not have is another trap.
@@ -75,7 +76,8 @@ fn both_searches_find_the_same_fires_in_utc() {
         let text = random.expression();
         let (Ok(ours), Some(translated)) = (Cron::parse(&text), translate(&text)) else { continue };
         let Ok(theirs) = translated.parse::<Saffron>() else { continue };
-        let after = DateTime::from_timestamp(random.between(-2_200_000_000, 7_200_000_000), 0).expect("in range");
+        let after =
+            DateTime::from_timestamp(random.between(-2_200_000_000, 7_200_000_000), 0).expect("in range");
         let schedule = Schedule::cron(ours, Zone::UTC);
         let ours: Vec<DateTime<Utc>> = schedule.fires(after).take(30).collect();
         // Its iterator may give its start, although it should not.
@@ -90,12 +92,17 @@ fn both_searches_find_the_same_fires_in_utc() {
 #[test]
 fn matching_agrees_with_the_search() {
     // Each fire of ours is one that saffron's matcher knows, and no other minute of its day is.
-    for (text, translated) in [("*/20 9-17 * * 1-5", "*/20 9-17 * * MON-FRI"), ("15 3 L 2 *", "15 3 L 2 *"), ("0 6 * * 5#3", "0 6 * * FRI#3")] {
+    for (text, translated) in [
+        ("*/20 9-17 * * 1-5", "*/20 9-17 * * MON-FRI"),
+        ("15 3 L 2 *", "15 3 L 2 *"),
+        ("0 6 * * 5#3", "0 6 * * FRI#3"),
+    ] {
         let theirs = saffron(translated);
         let schedule = Schedule::cron(cron(text), Zone::UTC);
         for fire in schedule.fires(at("2026-01-01T00:00:00Z")).take(50) {
             assert!(theirs.contains(fire), "`{text}` at {fire}");
-            let day = fire.date_naive().and_time(chrono::NaiveTime::MIN).and_utc() - chrono::TimeDelta::seconds(1);
+            let day =
+                fire.date_naive().and_time(chrono::NaiveTime::MIN).and_utc() - chrono::TimeDelta::seconds(1);
             let next_day = day + chrono::TimeDelta::days(1);
             let minutes = (1..=1_440).map(|minute| day + chrono::TimeDelta::seconds(minute * 60 - 59));
             let matching = minutes.filter(|minute| theirs.contains(*minute)).count() as u64;

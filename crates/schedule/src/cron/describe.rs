@@ -99,7 +99,7 @@ fn time(fields: &Fields) -> String {
     if minutes == 1 | 1 << 30 {
         return format!("every 30 minutes{window}");
     }
-    let each = if window.is_empty() { " of each hour" } else { " of each hour" };
+    let each = " of each hour";
     if let Some((first, step)) = progression(minutes, 60) {
         return match (first, 60 % step) {
             (0, 0) => format!("every {step} minutes{window}"),
@@ -190,7 +190,7 @@ fn days(fields: &Fields) -> String {
         },
         (None, Some(week)) => format!("{week}{in_months}"),
         (Some(month), Some(week)) if days.both => {
-            format!("on {month} of {} if it is also {week}", months.as_deref().unwrap_or("every month"))
+            format!("on {month} of {}, only {week}", months.as_deref().unwrap_or("every month"))
         }
         (Some(month), Some(week)) => {
             let week = if week.starts_with("on ") { week } else { format!("on {week}") };
@@ -321,7 +321,7 @@ mod tests {
             ("0 0 * * 5#3", "at 00:00, on the third Friday of the month"),
             ("0 0 13 * 5", "at 00:00, on the 13th of every month or on Friday"),
             ("0 0 13 3 5", "at 00:00, on the 13th or on Friday, in March"),
-            ("0 0 */2 * 1", "at 00:00, on every 2nd day from the 1st of every month if it is also on Monday"),
+            ("0 0 */2 * 1", "at 00:00, on every 2nd day from the 1st of every month, only on Monday"),
             ("0 0 1-7 * *", "at 00:00, on the 1st to 7th of every month"),
             ("0 0 * 6-8 *", "at 00:00, in June to August"),
             ("0 0 * 1,12 1", "at 00:00, on Monday in January and December"),

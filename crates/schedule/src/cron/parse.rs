@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::error::{CronError, CronField};
 use super::fields::{Days, Fields};
 use super::{hints, value};
+use crate::suggest::shown;
 use value::{Value, Word};
 
 /// Longer texts are refused unread: no expression needs so much.
@@ -144,16 +145,17 @@ fn days_of_month(text: &str, begin: usize, days: &mut Days) -> Result<(), CronEr
                 return Err(CronError::new(
                     Some(FIELD),
                     span,
-                    format!("`{}` counts back further than a month is long", part),
+                    format!("`{}` counts back further than a month is long", shown(part)),
                 )
                 .hint("allowed are L-1 to L-30; the last day itself is `L`"));
             }
             days.from_end |= 1 << offset;
         } else if let Some(day) = part.strip_suffix(['W', 'w']) {
             if day.is_empty() || !day.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(CronError::new(Some(FIELD), span, format!("`{part}` is not a day")).hint(
-                    "W follows one day, as in `15W` (the weekday nearest to the 15th), or L, as in `LW`",
-                ));
+                return Err(CronError::new(Some(FIELD), span, format!("`{}` is not a day", shown(part)))
+                    .hint(
+                        "W follows one day, as in `15W` (the weekday nearest to the 15th), or L, as in `LW`",
+                    ));
             }
             let day = value::in_range(FIELD, day, place)?;
             days.nearest_workday |= 1 << (day - 1);
@@ -181,7 +183,7 @@ fn days_of_week(text: &str, begin: usize, days: &mut Days) -> Result<(), CronErr
                 return Err(CronError::new(
                     Some(FIELD),
                     span,
-                    format!("`{part}`: a month has at most five of a weekday"),
+                    format!("`{}`: a month has at most five of a weekday", shown(part)),
                 )
                 .hint("allowed are #1 to #5; the last one is written with L, as in `5L`"));
             }
@@ -205,7 +207,7 @@ fn one_weekday(text: &str, place: usize, part: &str) -> Result<u32, CronError> {
         return Err(CronError::new(
             Some(FIELD),
             place..place + part.len(),
-            format!("`{part}` is not one day"),
+            format!("`{}` is not one day", shown(part)),
         )
         .hint("L and # follow a single day, as in `5L` (the last Friday) or `MON#1` (the first Monday)"));
     }

@@ -126,7 +126,7 @@ mod tests {
             ),
             ("0 9 * * 0", &[quartz_refuses, "APScheduler: at 09:00, on Monday"]),
             ("0 9 * * 7", &["Quartz: at 09:00, on Saturday", aps_refuses]),
-            ("0 0 13 * FRI", &["APScheduler: at 00:00, on the 13th of every month if it is also on Friday"]),
+            ("0 0 13 * FRI", &["APScheduler: at 00:00, on the 13th of every month, only on Friday"]),
             ("0 0 * * 5L", &["Quartz: at 00:00, on the last Thursday of the month"]),
             ("0 0 * * 5#3", &["Quartz: at 00:00, on the third Thursday of the month"]),
             ("@weekly", &[]),

@@ -8,6 +8,9 @@ use crate::civil::{self, DAY_MINUTES};
 /// No rule repeats more rarely than 29 February on a given weekday: at most 40 years apart.
 const LONGEST_WAIT_YEARS: i64 = 41;
 
+/// The days of 400 years: a whole number of weeks.
+const CYCLE_DAYS: i64 = 146_097;
+
 /// A compiled expression with what the search needs worked out beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Matcher {
@@ -154,7 +157,7 @@ impl Matcher {
         self.fields.days.in_month(civil::weekday(begin), civil::month_length(year, month))
     }
 
-    /// How many days match from `from` (inclusive) to `to` (exclusive), a month at a time.
+    /// How many days match from `from` (inclusive) to `to` (exclusive).
     fn count_days(&self, from: i64, to: i64) -> i64 {
         match self.shape {
             Shape::Daily => to - from,
@@ -164,10 +167,20 @@ impl Matcher {
                 let rest = ((week | week << 7) >> civil::weekday(from)) & ((1 << ((to - from) % 7)) - 1);
                 weeks * i64::from(week.count_ones()) + i64::from(rest.count_ones())
             }
-            Shape::Calendar => self.count_calendar_days(from, to),
+            Shape::Calendar => {
+                // The calendar repeats after 400 years, weekdays included.
+                let cycles = (to - from) / CYCLE_DAYS;
+                let rest = to - cycles * CYCLE_DAYS;
+                let whole = match cycles {
+                    0 => 0,
+                    _ => cycles * self.count_calendar_days(rest, rest + CYCLE_DAYS),
+                };
+                whole + self.count_calendar_days(from, rest)
+            }
         }
     }
 
+    /// The same, a month at a time.
     fn count_calendar_days(&self, from: i64, to: i64) -> i64 {
         let (mut year, mut month, day_of_month) = civil::civil_from_days(from);
         let mut begin = from - i64::from(day_of_month - 1);

@@ -41,8 +41,8 @@ pub struct ScheduleSpec {
     pub end: Option<String>,
     /// What to do about fires that are seen late.
     pub misfire: MisfirePolicy,
-    /// What was wrong already when it was read.
-    problems: Vec<SpecProblem>,
+    /// What was wrong already when it was read; empty for a spec that is made by hand.
+    pub problems: Vec<SpecProblem>,
 }
 
 /// One thing that is wrong with a `schedule:` block.

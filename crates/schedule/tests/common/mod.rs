@@ -161,7 +161,7 @@ impl Naive {
             DayOfMonth::Day(day) => date.day() == *day,
             DayOfMonth::FromEnd(back) => date.day() + back == length,
             DayOfMonth::LastWorkday => {
-                (1..=length).filter_map(in_month).filter(|day| workday(*day)).next_back() == Some(date)
+                (1..=length).filter_map(in_month).rfind(|day| workday(*day)) == Some(date)
             }
             DayOfMonth::Nearest(wanted) => {
                 *wanted <= length
@@ -178,15 +178,24 @@ impl Naive {
             DayOfWeek::Last(day) => weekday == *day && date.day() + 7 > length,
             DayOfWeek::Nth(day, nth) => weekday == *day && date.day().div_ceil(7) == *nth,
         });
-        self.months.contains(&date.month()) && if self.both { by_month && by_week } else { by_month || by_week }
+        self.months.contains(&date.month())
+            && if self.both { by_month && by_week } else { by_month || by_week }
     }
 
     pub(crate) fn matches(&self, wall: NaiveDateTime) -> bool {
-        self.minutes.contains(&wall.minute()) && self.hours.contains(&wall.hour()) && self.matches_day(wall.date())
+        self.minutes.contains(&wall.minute())
+            && self.hours.contains(&wall.hour())
+            && self.matches_day(wall.date())
     }
 
     /// Every fire of the wall clock's minutes from `begin` (inclusive) to `end` (exclusive).
-    pub(crate) fn scan(&self, zone: Zone, dst: Dst, begin: NaiveDateTime, end: NaiveDateTime) -> Vec<DateTime<Utc>> {
+    pub(crate) fn scan(
+        &self,
+        zone: Zone,
+        dst: Dst,
+        begin: NaiveDateTime,
+        end: NaiveDateTime,
+    ) -> Vec<DateTime<Utc>> {
         let mut found = BTreeSet::new();
         let mut pending = false;
         let mut wall = begin;
@@ -297,7 +306,9 @@ impl Random {
         let day_of_month = match self.below(4) {
             0 | 1 => "*".to_owned(),
             2 => self
-                .pick(&["?", "L", "LW", "L-3", "l-1", "15W", "1W", "31w", "1,15", "L,1", "15W,LW", "*/2", "L-30"])
+                .pick(&[
+                    "?", "L", "LW", "L-3", "l-1", "15W", "1W", "31w", "1,15", "L,1", "15W,LW", "*/2", "L-30",
+                ])
                 .to_owned(),
             _ => self.field(1, 31, 31),
         };
@@ -309,8 +320,8 @@ impl Random {
             0 | 1 => "*".to_owned(),
             2 => self
                 .pick(&[
-                    "?", "SUN", "7", "0", "FRI-SUN", "5-7", "mon-fri", "5L", "SUNL", "7L", "5#3", "sun#1", "1#5",
-                    "MON#2,5L", "0-7", "6,7", "*/2", "5/1", "SAT-SUN", "5-7/2",
+                    "?", "SUN", "7", "0", "FRI-SUN", "5-7", "mon-fri", "5L", "SUNL", "7L", "5#3", "sun#1",
+                    "1#5", "MON#2,5L", "0-7", "6,7", "*/2", "5/1", "SAT-SUN", "5-7/2",
                 ])
                 .to_owned(),
             _ => self.field(0, 6, 7),
