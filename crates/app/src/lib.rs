@@ -1,1 +1,3 @@
-//! app.
+//! What both binaries share: settings, logging, checking a file, the one-shot run, fixtures.
+
+pub mod fixture;

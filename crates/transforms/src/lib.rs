@@ -18,7 +18,7 @@ use pipeline_core::Registry;
 
 pub use diff::{BaselineKwargs, DiffParser, DiffParserKwargs, MaxRemoved};
 pub use output::{Console, Output};
-pub use sql::SqliteStateStore;
+pub use sql::{EmptyDatabases, SqliteStateStore};
 
 /// Registers every built-in.
 pub fn register(registry: &mut Registry) {

@@ -165,12 +165,12 @@ impl std::fmt::Debug for Loader<'_> {
     }
 }
 
-fn whole(name: &str, message: String) -> ConfigError {
+pub(super) fn whole(name: &str, message: String) -> ConfigError {
     ConfigError { problems: vec![Problem { file: name.to_owned(), at: None, path: String::new(), message }] }
 }
 
 /// Reads a file up to just over the limit: enough to see that it is too long.
-fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(std::io::Error::other("it is a folder"));
@@ -181,7 +181,7 @@ fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// The text without its byte order mark, or the place of the first byte that is no UTF-8.
-fn decode_utf8(bytes: &[u8]) -> Result<&str, Position> {
+pub(super) fn decode_utf8(bytes: &[u8]) -> Result<&str, Position> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(error) => {

@@ -9,6 +9,7 @@ mod build;
 mod canonical;
 mod check;
 mod decode;
+mod document;
 mod inherit;
 mod loader;
 mod merge;
@@ -27,6 +28,7 @@ mod url;
 mod yaml;
 
 pub use decode::{decode, decode_known};
+pub use document::document;
 pub use loader::{AnySchedule, Loader, MAX_BYTES, ScheduleCheck};
 pub use model::{Pipeline, PipelinesFile, ScheduleBlock, StageSpec};
 pub use node::{Entry as NodeEntry, Kind, Node, Position, Text};

@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use pipeline_core::{CommitPhase, Participant, RunContext, StageError};
+use pipeline_core::{CommitPhase, Participant, RunContext, StageError, dead_letter};
 
 use super::postgres::PgUnit;
 use super::unit::SqliteUnit;
+
+/// A service that makes every SQLite file of a run an empty one: a test of a pipeline must not depend on
+/// what earlier runs have stored. Meant for dry runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EmptyDatabases;
 
 /// All databases that the stages of a run use, each once.
 ///
@@ -27,7 +32,10 @@ struct Members {
 impl Databases {
     /// The SQLite file at `path`, for this run.
     pub(crate) fn sqlite(run: &RunContext, path: &Path) -> Arc<SqliteUnit> {
-        let real = real_path(path);
+        let real = match run.service::<EmptyDatabases>() {
+            Some(_) => run.state_dir().join("empty").join(dead_letter::file_name(&path.to_string_lossy())),
+            None => real_path(path),
+        };
         let make = || Arc::new(SqliteUnit::new(path, real.clone(), run.is_dry_run()));
         Self::member(run, |members| members.sqlite.entry(real.clone()).or_insert_with(make).clone())
     }

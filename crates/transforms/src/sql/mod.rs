@@ -13,6 +13,7 @@ use pipeline_core::Registry;
 
 pub(crate) use catalog::{column_value, columns_of, quoted};
 pub(crate) use databases::Databases;
+pub use databases::EmptyDatabases;
 pub(crate) use error::fatal;
 pub use state::SqliteStateStore;
 
