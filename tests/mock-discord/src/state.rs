@@ -233,6 +233,9 @@ impl State {
 
 /// Merges an edit into a body: keys that are given replace those that were.
 pub(crate) fn merge(body: &mut Value, edit: &Value) {
+    if body.is_null() {
+        *body = json!({});
+    }
     let (Some(body), Some(edit)) = (body.as_object_mut(), edit.as_object()) else { return };
     for (key, value) in edit {
         body.insert(key.clone(), value.clone());

@@ -237,7 +237,10 @@ pub(crate) fn commands(body: &Value) -> Result<(), Refusal> {
             None | Some(Value::Null) => {}
             Some(Value::String(s)) if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) => {}
             Some(_) => {
-                return Err(Refusal::form("default_member_permissions", "must be a string of digits or null"));
+                return Err(Refusal::form(
+                    "default_member_permissions",
+                    "must be a string of digits or null",
+                ));
             }
         }
         for context in list(command, "contexts", 3)? {
