@@ -1,11 +1,15 @@
 //! Stages that turn payloads into records.
 
+mod csv;
 mod json;
+mod meta;
 mod rows;
+mod table;
 
 use pipeline_core::Registry;
 
 /// Registers the classes of this folder.
 pub(crate) fn register(registry: &mut Registry) {
+    registry.register::<csv::CsvParser>();
     registry.register::<json::JsonParser>();
 }
