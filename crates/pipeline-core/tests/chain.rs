@@ -1,5 +1,7 @@
 //! How a chain behaves: its order, its errors, its end.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it was made")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
