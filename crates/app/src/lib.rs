@@ -1,4 +1,25 @@
-//! What both binaries share: settings, logging, checking a file, the one-shot run, fixtures.
+//! What the two binaries share: settings, logging, loading a file, running its pipelines once, fixtures, notices.
+//!
+//! This crate is part of the binaries in all but name: it reads the environment, prints and handles signals,
+//! which the libraries below it never do.
 
+mod environment;
+mod exit;
 pub mod fixture;
+pub mod legacy;
+pub mod logging;
 pub mod notify;
+pub mod oneshot;
+mod pipelines;
+mod setup;
+mod signals;
+mod terminal;
+mod tls;
+
+pub use environment::{Environment, EnvironmentError};
+pub use exit::Exit;
+pub use pipelines::{ScheduleChecker, default_zone, load, registry, schedule_of};
+pub use setup::Setup;
+pub use signals::{Signal, Signals};
+pub use terminal::Terminal;
+pub use tls::install_tls;
