@@ -83,7 +83,7 @@ impl OneShot<'_> {
         let permits = |count: u32| usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             state: Arc::new(transforms::SqliteStateStore::new(&self.state_dir)),
-            state_dir: self.state_dir,
+            state_dir: self.state_dir.clone(),
             dry_run: self.dry_run,
             cancel,
             requested_at: self.setup.clock.now(),

@@ -41,7 +41,7 @@ impl Defaults {
             checker.problem_count() == before
         });
         let mut schedule = given(&SCHEDULE_KEYS);
-        let block = ScheduleBlock(Node { at: node.at, kind: Kind::Map(schedule.clone()) });
+        let block = ScheduleBlock(Node::new(node.at, Kind::Map(schedule.clone())));
         if !schedule.is_empty()
             && let Err(errors) = checker.schedules.check_defaults(&block)
         {
@@ -82,10 +82,10 @@ fn inherit(own: &Node, defaults: &[Entry]) -> Node {
             Some(_) => {}
         }
     }
-    Node { at: own.at, kind: Kind::Map(entries) }
+    Node::new(own.at, Kind::Map(entries))
 }
 
 /// Where an empty map would stand.
 pub(super) fn empty_map(at: Position) -> Node {
-    Node { at, kind: Kind::Map(Vec::new()) }
+    Node::new(at, Kind::Map(Vec::new()))
 }

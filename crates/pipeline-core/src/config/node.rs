@@ -29,6 +29,8 @@ pub struct Node {
     pub at: Position,
     /// What it is.
     pub kind: Kind,
+    /// A number or boolean as the file spells it: `1.10`, `0x1f`. Empty for everything else.
+    pub written: Box<str>,
 }
 
 /// What stands in a part of a file.
@@ -75,6 +77,11 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A node.
+    pub fn new(at: Position, kind: Kind) -> Self {
+        Self { at, kind, written: Box::default() }
+    }
+
     /// What stands under this key of a map.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)
@@ -137,7 +144,11 @@ impl Node {
                     .collect(),
             ),
         };
-        Self { at: Position::START, kind }
+        let written = match value {
+            Value::Bool(_) | Value::Number(_) => value.to_string().into(),
+            _ => Box::default(),
+        };
+        Self { at: Position::START, kind, written }
     }
 
     /// The node as JSON. Secrets are hidden; maps keep their order.
@@ -164,7 +175,7 @@ impl Node {
     #[must_use]
     pub fn or_empty_map(self) -> Self {
         match self.kind {
-            Kind::Null => Self { at: self.at, kind: Kind::Map(Vec::new()) },
+            Kind::Null => Self::new(self.at, Kind::Map(Vec::new())),
             _ => self,
         }
     }

@@ -250,7 +250,11 @@ struct InStep<'a> {
 
 impl InStep<'_> {
     fn node(&self, kind: Kind) -> Node {
-        Node { at: self.place.at, kind }
+        let written = match (&kind, &self.place.shape) {
+            (Kind::Bool(_) | Kind::Int(_) | Kind::Float(_), Shape::Scalar { raw, .. }) => raw.as_str().into(),
+            _ => Box::default(),
+        };
+        Node { at: self.place.at, kind, written }
     }
 
     fn scalar<E: serde::de::Error>(&self, kind: Kind) -> Result<Node, E> {

@@ -297,8 +297,8 @@ fn kwargs() {
             "5:38: pipelines.a.chain[0].kwargs.auth: `bearer` needs a value: `{bearer: …}`",
         ),
         (
-            "{url: 'http:', headers: {Accept: 5}}",
-            "5:50: pipelines.a.chain[0].kwargs.headers.Accept: expected a text, found the number 5 (put it in quotes)",
+            "{url: 'http:', headers: {Accept: [5]}}",
+            "5:50: pipelines.a.chain[0].kwargs.headers.Accept: expected a text, found a list",
         ),
         (
             "{url: '${NONE}/x'}",

@@ -108,13 +108,16 @@ fn variables_become_what_their_place_asks_for() {
 
 #[test]
 fn texts_stay_what_they_are() {
-    let kwargs =
-        "{url: 'http:', headers: {a: 007, b: no, c: 'true', d: 1_000, e: 2026-01-01, f: '$${HOST}', g: ~x}}";
+    let kwargs = "{url: 'http:', headers: {a: 007, b: no, c: 'true', d: 1_000, e: 2026-01-01, f: '$${HOST}', g: ~x, \
+                  h: 1.10, i: 0x1f, j: True, k: 5}}";
     let file = read(&with_kwargs(kwargs)).unwrap();
     let kwargs: crate::support::FetchKwargs =
         pipeline_core::config::decode(&file.pipelines[0].chain[0].kwargs).unwrap();
     let values: Vec<&str> = kwargs.headers.values().map(String::as_str).collect();
-    assert_eq!(values, ["007", "no", "true", "1_000", "2026-01-01", "${HOST}", "~x"]);
+    assert_eq!(
+        values,
+        ["007", "no", "true", "1_000", "2026-01-01", "${HOST}", "~x", "1.10", "0x1f", "True", "5"]
+    );
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl<'de> MapAccess<'de> for FieldAccess<'_> {
         match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Entry(entry) => {
                 let way = Way::Key(&self.map.way, &entry.key);
-                seed.deserialize(Source { node: &entry.value, way, session: self.map.session })
+                let one_of_many = self.known.is_none();
+                seed.deserialize(Source { node: &entry.value, way, session: self.map.session, one_of_many })
             }
             Next::Missing(field) => {
                 let key = PlaceKey { node: address(self.map.node), missing: Some(field) };

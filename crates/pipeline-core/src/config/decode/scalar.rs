@@ -1,5 +1,6 @@
 //! What a scalar is worth for the type that its place asks for.
 
+use super::source::Source;
 use crate::config::node::{Kind, Node, Text};
 use crate::redact::REDACTED;
 
@@ -38,7 +39,8 @@ pub(super) fn unfit(node: &Node, expected: &str) -> String {
 
 /// `true` and `false`. Without quotes also `yes`, `no`, `on` and `off`, which YAML 1.1 took for booleans;
 /// from a variable `1` and `0` too.
-pub(super) fn boolean(node: &Node) -> Result<bool, String> {
+pub(super) fn boolean(source: &Source<'_>) -> Result<bool, String> {
+    let node = source.node;
     let wrong = || Err(unfit(node, "`true` or `false`"));
     match &node.kind {
         Kind::Bool(value) => Ok(*value),
@@ -77,7 +79,8 @@ macro_rules! integers {
 integers!(i8 i16 i32 i64 i128 u8 u16 u32 u64 u128);
 
 /// A whole number.
-pub(super) fn integer<T: Integer>(node: &Node) -> Result<T, String> {
+pub(super) fn integer<T: Integer>(source: &Source<'_>) -> Result<T, String> {
+    let node = source.node;
     let wrong = || unfit(node, "a whole number");
     let number = match &node.kind {
         Kind::Int(number) => *number,
@@ -109,7 +112,8 @@ fn whole(number: f64) -> Option<i128> {
 }
 
 /// A number.
-pub(super) fn float(node: &Node) -> Result<f64, String> {
+pub(super) fn float(source: &Source<'_>) -> Result<f64, String> {
+    let node = source.node;
     match &node.kind {
         #[expect(clippy::cast_precision_loss, reason = "that is what a float is")]
         Kind::Int(number) => Ok(*number as f64),
@@ -125,15 +129,17 @@ pub(super) fn float(node: &Node) -> Result<f64, String> {
 }
 
 /// A number of single precision.
-pub(super) fn float32(node: &Node) -> Result<f32, String> {
+pub(super) fn float32(source: &Source<'_>) -> Result<f32, String> {
     #[expect(clippy::cast_possible_truncation, reason = "that is what single precision is")]
-    float(node).map(|number| number as f32)
+    float(source).map(|number| number as f32)
 }
 
-/// A text. A number is none, because YAML has already changed it: `1.10` would become `1.1`.
-pub(super) fn text(node: &Node) -> Result<&str, String> {
+/// A text. A number or boolean is one only where it is one of many, and then as the file spells it.
+pub(super) fn text<'a>(source: &Source<'a>) -> Result<&'a str, String> {
+    let node = source.node;
     match &node.kind {
         Kind::Text(text) => Ok(&text.value),
+        Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) if source.one_of_many => Ok(&node.written),
         Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
             Err(format!("{} (put it in quotes)", unfit(node, "a text")))
         }
@@ -142,15 +148,15 @@ pub(super) fn text(node: &Node) -> Result<&str, String> {
 }
 
 /// A text as bytes.
-pub(super) fn bytes(node: &Node) -> Result<&[u8], String> {
-    text(node).map(str::as_bytes)
+pub(super) fn bytes<'a>(source: &Source<'a>) -> Result<&'a [u8], String> {
+    text(source).map(str::as_bytes)
 }
 
 /// A single character.
-pub(super) fn character(node: &Node) -> Result<char, String> {
-    let mut chars = text(node)?.chars();
+pub(super) fn character(source: &Source<'_>) -> Result<char, String> {
+    let mut chars = text(source)?.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) => Ok(c),
-        _ => Err(unfit(node, "a single character")),
+        _ => Err(unfit(source.node, "a single character")),
     }
 }

@@ -35,11 +35,14 @@ pub(super) struct Source<'a> {
     pub(super) node: &'a Node,
     pub(super) way: Way<'a>,
     pub(super) session: &'a Session,
+    /// Whether it is one of many, in a list or a map with free keys: there a number may be meant as text
+    /// (`[sleep, 100]`), while a field that wants a text says what it is.
+    pub(super) one_of_many: bool,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(node: &'a Node, session: &'a Session) -> Self {
-        Self { node, way: Way::Root, session }
+        Self { node, way: Way::Root, session, one_of_many: false }
     }
 
     pub(super) fn key(&self) -> PlaceKey {
@@ -79,7 +82,7 @@ macro_rules! scalars {
             if let Some(made) = self.made() {
                 return made.$method(visitor);
             }
-            match $read(self.node) {
+            match $read(&self) {
                 Ok(value) => visitor.$visit(value).map_err(|error: DecodeError| error.at(|| self.place())),
                 Err(message) => self.complain(message).$method(visitor),
             }
@@ -292,7 +295,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
     ) -> Result<Option<T::Value>, DecodeError> {
         let Some((index, node)) = self.elements.next() else { return Ok(None) };
         let way = Way::Index(&self.list.way, index);
-        seed.deserialize(Source { node, way, session: self.list.session }).map(Some)
+        seed.deserialize(Source { node, way, session: self.list.session, one_of_many: true }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -312,7 +315,7 @@ impl<'a> Variant<'a> {
         match self.content {
             Some(node) => {
                 let way = Way::Key(&self.source.way, self.variant);
-                read(Source { node, way, session: self.source.session })
+                read(Source { node, way, session: self.source.session, one_of_many: false })
             }
             None => {
                 let name = self.variant;
