@@ -30,7 +30,10 @@ pub enum StoreError {
         /// The attempt.
         attempt: i32,
     },
-    /// Anything else the database said.
+    /// The server said something else that no later version of the same statement need hear again.
+    #[error("the job store's server reported: {0}")]
+    Server(String),
+    /// The database refused a statement for what it says.
     #[error("the job store refused an operation: {0}")]
     Database(String),
     /// The store has been closed.
@@ -41,7 +44,104 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same operation can succeed later without anybody changing it: an outage, a lock, a full disk.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unreachable(_) | StoreError::Busy(_) | StoreError::Full(_))
+        matches!(
+            self,
+            StoreError::Unreachable(_) | StoreError::Busy(_) | StoreError::Full(_) | StoreError::Server(_)
+        )
+    }
+
+    /// Whether two transactions waited for one another and this one was given up: nothing of it happened, and it can
+    /// be tried again at once.
+    pub(crate) fn is_collision(&self) -> bool {
+        matches!(self, StoreError::Busy(message) if message.contains("deadlock") || message.contains("serialize"))
+    }
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind as Kind, Error};
+        match error {
+            Error::DatabaseError(kind, info) => {
+                let detail = info.details().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                let message = format!("{}{detail}", info.message());
+                match kind {
+                    Kind::UnableToSendCommand | Kind::ClosedConnection => StoreError::Unreachable(message),
+                    Kind::SerializationFailure => StoreError::Busy(format!("could not serialize: {message}")),
+                    Kind::ReadOnlyTransaction => StoreError::ReadOnly(message),
+                    Kind::UniqueViolation
+                    | Kind::ForeignKeyViolation
+                    | Kind::NotNullViolation
+                    | Kind::CheckViolation
+                    | Kind::RestrictViolation
+                    | Kind::ExclusionViolation => StoreError::Database(message),
+                    _ => by_message(message),
+                }
+            }
+            Error::BrokenTransactionManager => StoreError::Unreachable("the connection broke".to_owned()),
+            Error::RollbackErrorOnCommit { commit_error, .. } => StoreError::from(*commit_error),
+            Error::DeserializationError(error) => StoreError::Corrupt(error.to_string()),
+            other => StoreError::Database(other.to_string()),
+        }
+    }
+}
+
+/// What databases say, in parts of their messages: neither driver passes on a code for these.
+const MESSAGES: &[(&str, fn(String) -> StoreError)] = &[
+    // SQLite, which always speaks English.
+    ("database is locked", StoreError::Busy),
+    ("database table is locked", StoreError::Busy),
+    ("database or disk is full", StoreError::Full),
+    ("readonly database", StoreError::ReadOnly),
+    ("file is not a database", StoreError::Corrupt),
+    ("malformed", StoreError::Corrupt),
+    ("disk I/O error", StoreError::Unreachable),
+    ("unable to open database", StoreError::Unreachable),
+    ("out of memory", StoreError::Busy),
+    ("no such table", StoreError::Database),
+    ("no such column", StoreError::Database),
+    ("syntax error", StoreError::Database),
+    // PostgreSQL, where it speaks English.
+    ("deadlock detected", StoreError::Busy),
+    ("statement timeout", StoreError::Busy),
+    ("lock timeout", StoreError::Busy),
+    ("too many clients", StoreError::Busy),
+    ("remaining connection slots", StoreError::Busy),
+    ("No space left on device", StoreError::Full),
+    ("could not extend file", StoreError::Full),
+    ("could not write to file", StoreError::Full),
+    ("terminating connection", StoreError::Unreachable),
+    ("shutting down", StoreError::Unreachable),
+    ("starting up", StoreError::Unreachable),
+    ("in recovery mode", StoreError::Unreachable),
+    ("connection to the server", StoreError::Unreachable),
+    ("invalid page in block", StoreError::Corrupt),
+    ("read-only transaction", StoreError::ReadOnly),
+    ("permission denied", StoreError::Database),
+    ("does not exist", StoreError::Database),
+];
+
+/// Tells errors apart that have no kind of their own. What is not known may be said in another language: it is taken
+/// for something that passes, because the statements themselves are always the same.
+fn by_message(message: String) -> StoreError {
+    MESSAGES
+        .iter()
+        .find(|(part, _)| message.contains(part))
+        .map_or_else(|| StoreError::Server(message.clone()), |(_, kind)| kind(message.clone()))
+}
+
+impl OpenError {
+    /// The same trouble while opening.
+    pub(crate) fn from_store(place: &str, error: StoreError) -> Self {
+        let place = place.to_owned();
+        match error {
+            StoreError::Unreachable(reason) | StoreError::Busy(reason) | StoreError::Server(reason) => {
+                OpenError::Unreachable { place, reason }
+            }
+            StoreError::Full(reason) => OpenError::Full { place, reason },
+            StoreError::ReadOnly(reason) => OpenError::ReadOnly { place, reason },
+            StoreError::Corrupt(reason) => OpenError::Corrupt { place, reason },
+            other => OpenError::Migration { place, reason: other.to_string() },
+        }
     }
 }
 

@@ -13,9 +13,18 @@
 //!
 //! Times are UTC with a resolution of one microsecond; anything finer is cut off.
 
+mod backend;
+mod changes;
 mod error;
+mod logic;
+mod migrations;
 mod model;
+mod open;
+mod schema;
 mod store;
+mod url;
+
+pub use changes::Changes;
 
 pub use error::{OpenError, StoreError};
 pub use model::ids::{AttemptKey, InvalidId, JobId, MessageId, Owner, RunId};
@@ -38,4 +47,6 @@ pub use model::turn::{
     AttemptEnd, CancelNotice, End, Ended, FirePlan, FirePlanner, Fired, FiredAs, MissedFires, MissedRun,
     NextFire, PipelineSet, PlannedRun, Rescued, RescuedAs, Turn, TurnResult,
 };
-pub use store::{Changes, JobStore, StoreKind};
+pub use url::StoreUrl;
+pub use open::{Access, OpenOptions, open};
+pub use store::{JobStore, StoreKind};

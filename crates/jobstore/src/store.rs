@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, JobId, MessageId, Owner, RunId};
 use crate::model::job::{ForeignJobs, JobEdit, JobEdited, JobFilter, JobRecord};
@@ -66,7 +66,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn heartbeat(&self, beat: Beat) -> Result<BeatResult, StoreError>;
 
     /// Everything that `owner` holds, for reading back what an outage may have hidden.
-    async fn held_runs(&self, owner: &Owner) -> Result<Vec<ClaimedRun>, StoreError>;
+    async fn held_runs(&self, owner: &Owner, now: DateTime<Utc>) -> Result<Vec<ClaimedRun>, StoreError>;
 
     // Processes.
 
@@ -131,7 +131,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn logs(&self, run: RunId, after: LogCursor, limit: usize) -> Result<Vec<LogLine>, StoreError>;
 
     /// Deletes old runs, a batch at a time.
-    async fn prune(&self, retention: Retention, now: DateTime<Utc>) -> Result<Pruned, StoreError>;
+    async fn prune(&self, retention: Retention) -> Result<Pruned, StoreError>;
 
     // The outbox.
 
@@ -140,12 +140,7 @@ pub trait JobStore: Send + Sync + 'static {
     -> Result<(), StoreError>;
 
     /// Stores messages that become valid with the attempt's success, and are dropped otherwise.
-    async fn stage_messages(
-        &self,
-        key: &AttemptKey,
-        messages: Vec<NewMessage>,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+    async fn stage_messages(&self, key: &AttemptKey, messages: Vec<NewMessage>) -> Result<(), StoreError>;
 
     /// Takes messages to send: for each target the sealed batch at its head, or the never-sent ones.
     async fn claim_messages(&self, claim: ClaimMessages) -> Result<Vec<TargetMessages>, StoreError>;
@@ -197,14 +192,6 @@ pub trait JobStore: Send + Sync + 'static {
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Committed entries in the order of their keys, after a key, at most `limit`.
-    async fn state_scan(
-        &self,
-        scope: &StageScope,
-        after: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<StateEntry>, StoreError>;
-
     /// Keeps writes aside for an attempt; a later write of a key replaces an earlier one.
     async fn state_stage(
         &self,
@@ -213,14 +200,24 @@ pub trait JobStore: Send + Sync + 'static {
         writes: Vec<StateWrite>,
     ) -> Result<(), StoreError>;
 
-    /// Committed entries that the attempt has neither put, deleted nor touched, in the order of their keys, after a key.
-    async fn state_untouched(
+    /// Committed entries whose key begins with `prefix`, in the order of their keys, after `after`, at most `limit`.
+    /// With `key`, only those that the attempt has neither put, deleted nor touched.
+    async fn state_scan(
         &self,
-        key: &AttemptKey,
+        key: Option<&AttemptKey>,
         scope: &StageScope,
+        prefix: &[u8],
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<StateEntry>, StoreError>;
+
+    /// How many entries [`JobStore::state_scan`] would find without a limit.
+    async fn state_count(
+        &self,
+        key: Option<&AttemptKey>,
+        scope: &StageScope,
+        prefix: &[u8],
+    ) -> Result<u64, StoreError>;
 
     /// Makes everything that an attempt has staged valid, state and messages, while it goes on.
     async fn commit_staged(&self, key: &AttemptKey, now: DateTime<Utc>) -> Result<(), StoreError>;
@@ -230,25 +227,4 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// Deletes all committed entries of a pipeline, or of one of its stages.
     async fn state_clear(&self, pipeline: &str, stage: Option<&str>) -> Result<usize, StoreError>;
-}
-
-/// Waits for changes made by others. Changes before the last call of [`Changes::changed`] are never told twice, and
-/// those between two calls are never lost.
-#[derive(Debug)]
-pub struct Changes {
-    seen: watch::Receiver<u64>,
-}
-
-impl Changes {
-    pub(crate) fn new(seen: watch::Receiver<u64>) -> Self {
-        Changes { seen }
-    }
-
-    /// Resolves when something has changed since the last call. Can be dropped at any time without losing a change.
-    /// After the store is closed it never resolves.
-    pub async fn changed(&mut self) {
-        if self.seen.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
