@@ -47,6 +47,6 @@ pub use model::turn::{
     AttemptEnd, CancelNotice, End, Ended, FirePlan, FirePlanner, Fired, FiredAs, MissedFires, MissedRun,
     NextFire, PipelineSet, PlannedRun, Rescued, RescuedAs, Turn, TurnResult,
 };
-pub use url::StoreUrl;
 pub use open::{Access, OpenOptions, open};
 pub use store::{JobStore, StoreKind};
+pub use url::StoreUrl;

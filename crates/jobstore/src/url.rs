@@ -184,7 +184,8 @@ fn sqlite(rest: &str) -> Result<StoreUrl, String> {
     for (name, value) in parameters(query.unwrap_or_default()) {
         match (name.as_str(), value.as_str()) {
             // SQLAlchemy's and SQLite's own knobs that change nothing here, or are set anyway.
-            ("timeout" | "check_same_thread" | "cache" | "isolation_level" | "uri", _) | ("mode", "rwc" | "rw") => {}
+            ("timeout" | "check_same_thread" | "cache" | "isolation_level" | "uri", _)
+            | ("mode", "rwc" | "rw") => {}
             ("mode", "memory") => return Ok(StoreUrl::memory()),
             ("mode", other) => return Err(format!("mode={other} cannot be used for a store")),
             (other, _) => return Err(format!("the parameter '{other}' is not known for SQLite")),
@@ -222,7 +223,11 @@ fn postgres(rest: &str) -> Result<StoreUrl, String> {
                 return Err(format!("the parameter '{other}' is not known for PostgreSQL"));
             }
             // It may be the rest of a password: it is not shown.
-            _ => return Err("what follows the '?' are no parameters (in a password, write '?' as %3F)".to_owned()),
+            _ => {
+                return Err(
+                    "what follows the '?' are no parameters (in a password, write '?' as %3F)".to_owned()
+                );
+            }
         }
     }
     let client_cert = match (cert, key) {
@@ -325,8 +330,13 @@ mod tests {
         check_sqlite("C:\\jobs.db", Some("C:\\jobs.db"));
         check_sqlite(" jobs.db ", Some("jobs.db"));
         check_sqlite("sqlite:///with space é.db", Some("with space é.db"));
-        for memory in ["sqlite::memory:", "sqlite://:memory:", "sqlite:///:memory:", "sqlite://", "sqlite:///x?mode=memory"]
-        {
+        for memory in [
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite:///:memory:",
+            "sqlite://",
+            "sqlite:///x?mode=memory",
+        ] {
             check_sqlite(memory, None);
             assert_eq!(StoreUrl::parse(memory).unwrap(), StoreUrl::memory());
         }
@@ -351,8 +361,18 @@ mod tests {
         check_postgres("postgresql://u:p@h:5432/d?sslmode=disable", plain, Disable, shown);
         check_postgres("postgresql://u:p@h:5432/d?sslmode=allow", plain, Prefer, shown);
         check_postgres("postgresql://u:p@h:5432/d?sslmode=verify-ca", plain, VerifyCa, shown);
-        check_postgres("postgresql://u:p@h:5432/d?sslmode=verify-full&sslrootcert=/ca.pem", plain, VerifyFull, shown);
-        check_postgres("postgresql://u:p@h:5432/d?sslmode=require&sslrootcert=/ca.pem", plain, VerifyCa, shown);
+        check_postgres(
+            "postgresql://u:p@h:5432/d?sslmode=verify-full&sslrootcert=/ca.pem",
+            plain,
+            VerifyFull,
+            shown,
+        );
+        check_postgres(
+            "postgresql://u:p@h:5432/d?sslmode=require&sslrootcert=/ca.pem",
+            plain,
+            VerifyCa,
+            shown,
+        );
         check_postgres("postgresql://u:p@h:5432/d?sslrootcert=system", plain, VerifyFull, shown);
         check_postgres(
             "postgresql://u:p@h/d?application_name=a%20b&keepalives_count=4&gssencmode=disable&connect_timeout=3",
@@ -366,7 +386,12 @@ mod tests {
             Prefer,
             "postgresql:///d",
         );
-        check_postgres("postgres://u:p%40x@h1,h2:1/d", "postgresql://u:p%40x@h1,h2:1/d", Prefer, "postgresql://u:***@h1,h2:1/d");
+        check_postgres(
+            "postgres://u:p%40x@h1,h2:1/d",
+            "postgresql://u:p%40x@h1,h2:1/d",
+            Prefer,
+            "postgresql://u:***@h1,h2:1/d",
+        );
     }
 
     #[test]

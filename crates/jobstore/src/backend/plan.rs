@@ -3,7 +3,7 @@
 use crate::backend::rows::RunRow;
 use crate::model::ids::{JobId, RunId};
 use crate::model::job::{DueJob, JobState};
-use crate::model::run::{Outcome, OnCrash, Overlap, Reason, RunPolicy};
+use crate::model::run::{OnCrash, Outcome, Overlap, Reason, RunPolicy};
 use crate::model::time::{instant, micros, opt_micros};
 use crate::model::turn::{MissedFires, NextFire, PlannedRun};
 
@@ -68,7 +68,9 @@ pub(crate) fn advance(job_key: i64, job: &DueJob, next: &NextFire) -> Advance {
             (JobState::Scheduled, Some(micros(*next_fire_at)), Some(micros(*due_at)), None)
         }
         NextFire::Finished => (JobState::Finished, None, None, None),
-        NextFire::Invalid(reason) => (JobState::Invalid, Some(micros(job.next_fire_at)), None, Some(reason.clone())),
+        NextFire::Invalid(reason) => {
+            (JobState::Invalid, Some(micros(job.next_fire_at)), None, Some(reason.clone()))
+        }
         NextFire::Leave => {
             (JobState::Scheduled, Some(micros(job.next_fire_at)), Some(micros(job.due_at)), None)
         }
@@ -77,7 +79,13 @@ pub(crate) fn advance(job_key: i64, job: &DueJob, next: &NextFire) -> Advance {
 }
 
 /// The row of a planned run, before its overlap rule is applied.
-pub(crate) fn fired_row(id: RunId, namespace: &str, job: &JobId, pipeline: &str, planned: &PlannedRun) -> RunRow {
+pub(crate) fn fired_row(
+    id: RunId,
+    namespace: &str,
+    job: &JobId,
+    pipeline: &str,
+    planned: &PlannedRun,
+) -> RunRow {
     RunRow {
         job_id: Some(job.clone()),
         scheduled_for: micros(planned.scheduled_for),

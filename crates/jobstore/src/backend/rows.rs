@@ -10,8 +10,8 @@ use crate::model::ids::{JobId, MessageId, Owner, RunId};
 use crate::model::job::{DueJob, JobRecord, JobSource, JobState};
 use crate::model::outbox::{MessageRecord, MessageState};
 use crate::model::run::{
-    AttemptOutcome, AttemptRecord, LimitGroup, LogLine, OnCrash, Outcome, Overlap, Reason, RunPolicy, RunRecord,
-    RunState,
+    AttemptOutcome, AttemptRecord, LimitGroup, LogLine, OnCrash, Outcome, Overlap, Reason, RunPolicy,
+    RunRecord, RunState,
 };
 use crate::model::time::{instant, opt_instant};
 use crate::schema::{
@@ -108,7 +108,13 @@ pub(crate) struct RunRow {
 
 impl RunRow {
     /// A queued run that has never started.
-    pub(crate) fn queued(id: RunId, namespace: &str, pipeline: &str, reason: Reason, policy: &RunPolicy) -> Self {
+    pub(crate) fn queued(
+        id: RunId,
+        namespace: &str,
+        pipeline: &str,
+        reason: Reason,
+        policy: &RunPolicy,
+    ) -> Self {
         RunRow {
             id,
             namespace: namespace.to_owned(),
@@ -179,7 +185,13 @@ impl RunRow {
             scheduled_for,
             available_at: instant(self.available_at),
             deadline_at: opt_instant(self.deadline_at),
-            policy: policy(&self.overlap, self.limit_group, self.limit_max, self.max_attempts, self.on_crash)?,
+            policy: policy(
+                &self.overlap,
+                self.limit_group,
+                self.limit_max,
+                self.max_attempts,
+                self.on_crash,
+            )?,
             attempt: self.attempt,
             interruptions: self.interruptions,
             owner: self.owner,

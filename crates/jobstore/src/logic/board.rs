@@ -51,16 +51,20 @@ pub(crate) fn admit(overlap: Overlap, reason: Reason, active: &[Active]) -> Admi
         Overlap::Replace => {
             let running = active.iter().filter(|run| run.state == RunState::Running && !run.cancel_requested);
             // Runs that catch up are promised a run each; the others wait for nothing once they are replaced.
-            let waiting = active
-                .iter()
-                .filter(|run| run.state == RunState::Queued && (run.attempt > 0 || run.reason != Reason::CatchUp));
+            let waiting = active.iter().filter(|run| {
+                run.state == RunState::Queued && (run.attempt > 0 || run.reason != Reason::CatchUp)
+            });
             return Admission::Admit {
                 stop: running.map(|run| run.id).collect(),
                 drop: waiting.map(|run| run.id).collect(),
             };
         }
     };
-    if active.len() < room { admitted } else { Admission::Refuse { by: active.iter().map(|run| run.id).collect() } }
+    if active.len() < room {
+        admitted
+    } else {
+        Admission::Refuse { by: active.iter().map(|run| run.id).collect() }
+    }
 }
 
 /// Whether a waiting run may start beside the others of its pipeline.
@@ -219,7 +223,9 @@ mod tests {
             (Allow(0), Reason::Schedule, "r1", "refuse 1"),
         ];
         let numbers = |ids: &[RunId]| {
-            ids.iter().map(|id| format!(" {}", id.to_string()[24..].trim_start_matches('0'))).collect::<String>()
+            ids.iter()
+                .map(|id| format!(" {}", id.to_string()[24..].trim_start_matches('0')))
+                .collect::<String>()
         };
         for (overlap, reason, active, expected) in cases {
             let found = match admit(*overlap, *reason, &runs(active)) {

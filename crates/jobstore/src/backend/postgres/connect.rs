@@ -25,9 +25,11 @@ const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
 
 impl Connector {
     pub(super) fn new(url: &PostgresUrl) -> Result<Self, OpenError> {
-        let mut config: tokio_postgres::Config = url.url.parse().map_err(|error: tokio_postgres::Error| {
-            OpenError::Url { url: url.shown.clone(), reason: error.to_string() }
-        })?;
+        let mut config: tokio_postgres::Config =
+            url.url.parse().map_err(|error: tokio_postgres::Error| OpenError::Url {
+                url: url.shown.clone(),
+                reason: error.to_string(),
+            })?;
         config.ssl_mode(match url.tls {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -57,8 +59,11 @@ impl Connector {
 
     /// A connection with the settings of every session.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
-        let (client, connection) =
-            self.config.connect(self.tls.clone()).await.map_err(|error| StoreError::Unreachable(reason(&error)))?;
+        let (client, connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|error| StoreError::Unreachable(reason(&error)))?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await
             .map_err(|error| StoreError::Unreachable(error.to_string()))?;

@@ -10,9 +10,7 @@ use super::statement::statement;
 use super::{Conn, RunQueryDsl};
 use crate::backend::ends_model::{EndWrite, EndedRow};
 use crate::backend::plan::{self, Advance, Sizes};
-use crate::backend::rows::{
-    ActiveRow, DueRow, HeldRow, JobRow, LogRow, OverdueRow, RunRow, StagedStateRow,
-};
+use crate::backend::rows::{ActiveRow, DueRow, HeldRow, JobRow, LogRow, OverdueRow, RunRow, StagedStateRow};
 use crate::model::ids::{JobId, Owner, RunId};
 use crate::model::job::{JobSource, JobState};
 use crate::model::run::{OnCrash, Outcome, Reason, RunState};
@@ -110,7 +108,10 @@ pub(crate) async fn allow_long(c: &mut Conn) -> QueryResult<()> {
 
 /// A hint to processes that listen; the counter is the truth.
 pub(crate) async fn notify(c: &mut Conn, namespace: &str) -> QueryResult<()> {
-    diesel::sql_query("SELECT pg_notify('scraper_changes', $1)").bind::<Text, _>(namespace).execute(c).await?;
+    diesel::sql_query("SELECT pg_notify('scraper_changes', $1)")
+        .bind::<Text, _>(namespace)
+        .execute(c)
+        .await?;
     Ok(())
 }
 

@@ -46,7 +46,9 @@ pub(super) struct Pool {
 
 impl Pool {
     /// A connection, new or used before.
-    pub(super) async fn connection(&self) -> Result<PooledConnection<'static, AsyncPgConnection>, StoreError> {
+    pub(super) async fn connection(
+        &self,
+    ) -> Result<PooledConnection<'static, AsyncPgConnection>, StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
@@ -75,7 +77,8 @@ impl Transaction {
                 Ok(value)
             }
             Err(error) => {
-                if let Err(second) = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await {
+                if let Err(second) = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await
+                {
                     tracing::debug!(error = %second, "the connection is given up");
                 }
                 Err(error)

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{
-    Store, bodies, changes, jobs, outbox, process, retention, runs, stage_state, staged,
-};
+use super::{Store, bodies, changes, jobs, outbox, process, retention, runs, stage_state, staged};
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, JobId, MessageId, Owner, RunId};
@@ -18,8 +16,8 @@ use crate::model::outbox::{
 use crate::model::process::{Beat, BeatResult, ProcessInfo, ProcessRecord};
 use crate::model::retention::{Pruned, Retention};
 use crate::model::run::{
-    AttemptRecord, CancelRequested, ClaimedRun, JobRuns, LogCursor, LogLine, QueueCounts, RequestedRun, RunFilter,
-    RunRecord, RunRequest,
+    AttemptRecord, CancelRequested, ClaimedRun, JobRuns, LogCursor, LogLine, QueueCounts, RequestedRun,
+    RunFilter, RunRecord, RunRequest,
 };
 use crate::model::stage_state::{StageScope, StateEntry, StateWrite};
 use crate::model::time::{instant, micros};
@@ -182,7 +180,11 @@ impl JobStore for Store {
         Ok(Pruned { deleted, done })
     }
 
-    async fn enqueue_messages(&self, messages: Vec<NewMessage>, now: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn enqueue_messages(
+        &self,
+        messages: Vec<NewMessage>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let namespace = self.namespace.clone();
         write_tx!(self, |c| outbox::insert(c, &namespace, &messages, micros(now)))
     }
@@ -271,8 +273,17 @@ impl JobStore for Store {
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<StateEntry>, StoreError> {
-        let (namespace, key, scope, prefix) = (self.namespace.clone(), key.cloned(), scope.clone(), prefix.to_vec());
-        read_tx!(self, |c| stage_state::scan(c, &namespace, key.as_ref(), &scope, &prefix, after.clone(), limit))
+        let (namespace, key, scope, prefix) =
+            (self.namespace.clone(), key.cloned(), scope.clone(), prefix.to_vec());
+        read_tx!(self, |c| stage_state::scan(
+            c,
+            &namespace,
+            key.as_ref(),
+            &scope,
+            &prefix,
+            after.clone(),
+            limit
+        ))
     }
 
     async fn state_count(
@@ -281,7 +292,8 @@ impl JobStore for Store {
         scope: &StageScope,
         prefix: &[u8],
     ) -> Result<u64, StoreError> {
-        let (namespace, key, scope, prefix) = (self.namespace.clone(), key.cloned(), scope.clone(), prefix.to_vec());
+        let (namespace, key, scope, prefix) =
+            (self.namespace.clone(), key.cloned(), scope.clone(), prefix.to_vec());
         read_tx!(self, |c| stage_state::count(c, &namespace, key.as_ref(), &scope, &prefix))
     }
 
@@ -306,7 +318,8 @@ impl JobStore for Store {
     }
 
     async fn state_clear(&self, pipeline: &str, stage: Option<&str>) -> Result<usize, StoreError> {
-        let (namespace, pipeline, stage) = (self.namespace.clone(), pipeline.to_owned(), stage.map(str::to_owned));
+        let (namespace, pipeline, stage) =
+            (self.namespace.clone(), pipeline.to_owned(), stage.map(str::to_owned));
         write_tx!(self, |c| stage_state::clear(c, &namespace, &pipeline, stage.as_deref()))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::{Conn, RunQueryDsl, outbox, staged, io};
+use super::{Conn, RunQueryDsl, io, outbox, staged};
 use crate::backend::ends_model::EndWrite;
 use crate::backend::plan::{self, Sizes};
 use crate::backend::rows::AttemptRow;
@@ -53,7 +53,13 @@ pub(crate) async fn end_attempts(
                 End::Retry { outcome, .. } => outcome,
                 _ => AttemptOutcome::Interrupted,
             };
-            closed.push(closed_attempt(&end.key, row.attempt_started_at, micros(end.at), outcome, end.error.clone()));
+            closed.push(closed_attempt(
+                &end.key,
+                row.attempt_started_at,
+                micros(end.at),
+                outcome,
+                end.error.clone(),
+            ));
         }
         if !end.messages.is_empty() {
             outbox::insert(c, namespace, &end.messages, now).await?;
@@ -63,7 +69,8 @@ pub(crate) async fn end_attempts(
     let written = written_before(c, &refused).await?;
     done.results.extend(ends.iter().zip(&rows).map(|(end, row)| {
         let fence = written.get(&end.key.run);
-        let before = fence.is_some_and(|(owner, attempt)| *owner == end.key.owner && *attempt == end.key.attempt);
+        let before =
+            fence.is_some_and(|(owner, attempt)| *owner == end.key.owner && *attempt == end.key.attempt);
         if row.is_some() || before { Ended::Written } else { Ended::Refused }
     }));
     Ok(done)
@@ -140,7 +147,12 @@ pub(crate) async fn ask_to_stop(c: &mut Conn, run: RunId, by: Option<String>, no
 }
 
 /// Ends a waiting run as cancelled. Returns whether it was waiting.
-pub(crate) async fn cancel_waiting(c: &mut Conn, run: RunId, by: Option<String>, now: i64) -> QueryResult<bool> {
+pub(crate) async fn cancel_waiting(
+    c: &mut Conn,
+    run: RunId,
+    by: Option<String>,
+    now: i64,
+) -> QueryResult<bool> {
     let cancelled = diesel::update(runs::table.filter(runs::id.eq(run)).filter(IsQueued))
         .set((
             runs::state.eq(RunState::Finished),

@@ -7,9 +7,7 @@ use crate::backend::plan::Sizes;
 use crate::backend::rows::{JobRow, RunRow};
 use crate::error::StoreError;
 use crate::model::ids::JobId;
-use crate::model::job::{
-    Expect, ForeignJobs, JobEdit, JobEdited, JobFilter, JobPut, JobRecord, JobState,
-};
+use crate::model::job::{Expect, ForeignJobs, JobEdit, JobEdited, JobFilter, JobPut, JobRecord, JobState};
 use crate::model::run::JobRuns;
 use crate::model::time::{micros, opt_micros};
 use crate::schema::{IsFinished, scraper_jobs as jobs, scraper_runs as runs};
@@ -39,7 +37,8 @@ pub(crate) async fn edit(
         // New jobs that stand together are stored together.
         let new = rest.iter().take_while(|edit| is_new(edit)).count();
         if new > 0 {
-            let rows: Vec<JobRow> = rest[..new].iter().filter_map(|edit| new_row(namespace, edit, now)).collect();
+            let rows: Vec<JobRow> =
+                rest[..new].iter().filter_map(|edit| new_row(namespace, edit, now)).collect();
             for (row, inserted) in rows.iter().zip(io::insert_jobs(c, &rows).await?) {
                 results.push(if inserted {
                     JobEdited::Done(1)
@@ -113,7 +112,8 @@ async fn edit_one(c: &mut Conn, namespace: &str, edit: &JobEdit, now: i64) -> Re
             }
             (JobEdit::Pause { requested_by, .. }, Some(stored)) => {
                 let by = requested_by.as_deref();
-                change(c, stored, true, stored.state, ChangeOf { due_at: None, ..ChangeOf::nothing(by) }, now).await?
+                change(c, stored, true, stored.state, ChangeOf { due_at: None, ..ChangeOf::nothing(by) }, now)
+                    .await?
             }
             (JobEdit::Resume { requested_by, next_fire_at, due_at, .. }, Some(stored)) => {
                 let state = match stored.state {
@@ -265,7 +265,11 @@ pub(crate) async fn get(c: &mut Conn, namespace: &str, id: &JobId) -> Result<Opt
     Ok(row.map(JobRecord::from))
 }
 
-pub(crate) async fn list(c: &mut Conn, namespace: &str, filter: &JobFilter) -> Result<Vec<JobRecord>, StoreError> {
+pub(crate) async fn list(
+    c: &mut Conn,
+    namespace: &str,
+    filter: &JobFilter,
+) -> Result<Vec<JobRecord>, StoreError> {
     let mut query = jobs::table
         .order((jobs::namespace, jobs::id))
         .limit(Sizes::limit_or_all(filter.limit))
@@ -290,7 +294,11 @@ pub(crate) async fn list(c: &mut Conn, namespace: &str, filter: &JobFilter) -> R
 }
 
 /// The newest finished run of each of these jobs.
-pub(crate) async fn last_runs(c: &mut Conn, namespace: &str, ids: &[JobId]) -> Result<Vec<JobRuns>, StoreError> {
+pub(crate) async fn last_runs(
+    c: &mut Conn,
+    namespace: &str,
+    ids: &[JobId],
+) -> Result<Vec<JobRuns>, StoreError> {
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         let row: Option<RunRow> = runs::table

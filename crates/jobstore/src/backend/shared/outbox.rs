@@ -279,7 +279,8 @@ pub(crate) async fn retry(
             .await?;
         // What was sealed stays sealed: its nonce may still keep a repeat from showing twice.
         for (sealed, state) in [(true, MessageState::Sending), (false, MessageState::Waiting)] {
-            let dead = outbox::table.filter(outbox::id.eq_any(ids)).filter(outbox::state.eq(MessageState::Dead));
+            let dead =
+                outbox::table.filter(outbox::id.eq_any(ids)).filter(outbox::state.eq(MessageState::Dead));
             let dead = dead.filter(outbox::batch.is_not_null().eq(sealed));
             diesel::update(dead).set(outbox::state.eq(state)).execute(c).await?;
         }
@@ -287,7 +288,11 @@ pub(crate) async fn retry(
     Ok(ids.len())
 }
 
-pub(crate) async fn purge(c: &mut Conn, namespace: &str, which: &MessageSelection) -> Result<usize, StoreError> {
+pub(crate) async fn purge(
+    c: &mut Conn,
+    namespace: &str,
+    which: &MessageSelection,
+) -> Result<usize, StoreError> {
     let ids = selected(c, namespace, which).await?;
     let mut purged = 0;
     for ids in ids.chunks(Sizes::BATCH) {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::{Conn, RunQueryDsl, turn, io};
+use super::{Conn, RunQueryDsl, io, turn};
 use crate::backend::plan::Sizes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, Owner, RunId};
 use crate::model::process::{Beat, BeatResult, ProcessIdentity, ProcessInfo, ProcessRecord};
 use crate::model::time::{instant, micros, span};
-use crate::schema::{IsRunning, scraper_outbox as outbox, scraper_processes as processes, scraper_runs as runs};
+use crate::schema::{
+    IsRunning, scraper_outbox as outbox, scraper_processes as processes, scraper_runs as runs,
+};
 
 /// Processes that nobody has heard of for so long are forgotten.
 const FORGET_US: i64 = 7 * 24 * 3600 * 1_000_000;
@@ -124,8 +126,7 @@ pub(crate) async fn beat(c: &mut Conn, beat: &Beat) -> Result<BeatResult, StoreE
         .set((processes::last_seen.eq(clock), processes::loop_late_us.eq(span(beat.loop_late))))
         .execute(c)
         .await?;
-    let renewed =
-        io::renew(c, &beat.owner, &beat.attempts, clock.saturating_add(span(beat.lease))).await?;
+    let renewed = io::renew(c, &beat.owner, &beat.attempts, clock.saturating_add(span(beat.lease))).await?;
     let silent: Vec<(RunId, i32)> =
         beat.attempts.iter().filter(|(run, _)| !renewed.contains(run)).copied().collect();
     let held = still_held(c, &beat.owner, &silent).await?;
@@ -141,7 +142,11 @@ pub(crate) async fn beat(c: &mut Conn, beat: &Beat) -> Result<BeatResult, StoreE
 
 /// Of attempts that could not be renewed: those whose row is only locked by another transaction of this process. While
 /// it is, nobody can take it.
-async fn still_held(c: &mut Conn, owner: &Owner, silent: &[(RunId, i32)]) -> QueryResult<HashSet<(RunId, i32)>> {
+async fn still_held(
+    c: &mut Conn,
+    owner: &Owner,
+    silent: &[(RunId, i32)],
+) -> QueryResult<HashSet<(RunId, i32)>> {
     let ids: Vec<RunId> = silent.iter().map(|(run, _)| *run).collect();
     let mut held = HashSet::new();
     for ids in ids.chunks(Sizes::BATCH) {

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, RunQueryDsl, ends, staged, io};
+use super::{Conn, RunQueryDsl, ends, io, staged};
 use crate::backend::rows::HeldRow;
 use crate::error::StoreError;
 use crate::logic::crash::after_crash;
@@ -66,8 +66,13 @@ async fn rescue(c: &mut Conn, held: Vec<HeldRow>, error: &str, now: i64) -> Resu
         if row.staged {
             staged::discard(c, &key).await?;
         }
-        let crashed =
-            ends::closed_attempt(&key, row.attempt_started_at, now, AttemptOutcome::Crashed, Some(error.to_owned()));
+        let crashed = ends::closed_attempt(
+            &key,
+            row.attempt_started_at,
+            now,
+            AttemptOutcome::Crashed,
+            Some(error.to_owned()),
+        );
         ends::insert_attempts(c, &[crashed]).await?;
         rescued.push(Rescued {
             id: row.id,

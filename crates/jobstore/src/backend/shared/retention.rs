@@ -79,7 +79,8 @@ pub(crate) async fn find(
 pub(crate) async fn delete(c: &mut Conn, ids: &[RunId]) -> Result<usize, StoreError> {
     let mut deleted = 0;
     for ids in ids.chunks(Sizes::BATCH) {
-        deleted += diesel::delete(runs::table.filter(runs::id.eq_any(ids)).filter(IsFinished)).execute(c).await?;
+        deleted +=
+            diesel::delete(runs::table.filter(runs::id.eq_any(ids)).filter(IsFinished)).execute(c).await?;
     }
     Ok(deleted)
 }

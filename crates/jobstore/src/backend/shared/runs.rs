@@ -95,7 +95,11 @@ pub(crate) async fn get(c: &mut Conn, id: RunId) -> Result<Option<RunRecord>, St
     row.map(RunRow::into_record).transpose()
 }
 
-pub(crate) async fn list(c: &mut Conn, namespace: &str, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
+pub(crate) async fn list(
+    c: &mut Conn,
+    namespace: &str,
+    filter: &RunFilter,
+) -> Result<Vec<RunRecord>, StoreError> {
     let mut query = runs::table
         .order(runs::id.desc())
         .limit(Sizes::limit_or_all(filter.limit))
@@ -216,8 +220,7 @@ pub(crate) async fn counts(c: &mut Conn, namespace: &str, now: i64) -> Result<Qu
         .count()
         .get_result(c)
         .await?;
-    let messages: i64 =
-        outbox::table.filter(outbox::namespace.eq(namespace)).count().get_result(c).await?;
+    let messages: i64 = outbox::table.filter(outbox::namespace.eq(namespace)).count().get_result(c).await?;
     let dead: i64 = outbox::table
         .filter(outbox::namespace.eq(namespace))
         .filter(outbox::state.eq(MessageState::Dead))

@@ -24,8 +24,13 @@ pub(crate) async fn version(c: &mut Conn) -> Result<Version, StoreError> {
     if !io::has_table(c, "scraper_schema").await? {
         return Ok(Version::None);
     }
-    let found: Option<i64> =
-        notes::table.select(notes::version).order(notes::version.desc()).limit(1).get_result(c).await.optional()?;
+    let found: Option<i64> = notes::table
+        .select(notes::version)
+        .order(notes::version.desc())
+        .limit(1)
+        .get_result(c)
+        .await
+        .optional()?;
     Ok(match found {
         None => Version::None,
         Some(found) if found > KNOWN => Version::Newer(found),

@@ -11,7 +11,8 @@ use crate::model::ids::AttemptKey;
 use crate::model::outbox::NewMessage;
 use crate::model::stage_state::{StageScope, StateOp, StateWrite};
 use crate::schema::{
-    IsRunning, scraper_outbox_staged as staged_messages, scraper_runs as runs, scraper_stage_staged as staged_state,
+    IsRunning, scraper_outbox_staged as staged_messages, scraper_runs as runs,
+    scraper_stage_staged as staged_state,
 };
 
 /// Notes that the attempt has something aside; fails if it does not hold its run.
@@ -83,7 +84,12 @@ pub(crate) async fn stage_state(
 }
 
 /// Makes what an attempt has aside valid.
-pub(crate) async fn apply(c: &mut Conn, namespace: &str, key: &AttemptKey, now: i64) -> Result<(), StoreError> {
+pub(crate) async fn apply(
+    c: &mut Conn,
+    namespace: &str,
+    key: &AttemptKey,
+    now: i64,
+) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM scraper_stage_state WHERE namespace = $1 AND EXISTS (\
             SELECT 1 FROM scraper_stage_staged s WHERE s.run_id = $2 AND s.attempt = $3 AND s.op = 'delete' \
@@ -126,15 +132,17 @@ pub(crate) async fn discard(c: &mut Conn, key: &AttemptKey) -> Result<(), StoreE
         .filter(staged_messages::attempt.eq(key.attempt))
         .execute(c)
         .await?;
-    diesel::update(runs::table.filter(runs::id.eq(key.run)))
-        .set(runs::staged.eq(false))
-        .execute(c)
-        .await?;
+    diesel::update(runs::table.filter(runs::id.eq(key.run))).set(runs::staged.eq(false)).execute(c).await?;
     Ok(())
 }
 
 /// [`apply`] for an attempt that goes on: it must hold its run.
-pub(crate) async fn commit(c: &mut Conn, namespace: &str, key: &AttemptKey, now: i64) -> Result<(), StoreError> {
+pub(crate) async fn commit(
+    c: &mut Conn,
+    namespace: &str,
+    key: &AttemptKey,
+    now: i64,
+) -> Result<(), StoreError> {
     mark(c, key, true).await?;
     let clock = io::lease_clock(c, now).await?;
     io::allow_long(c).await?;

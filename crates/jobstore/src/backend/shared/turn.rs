@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::{Conn, RunQueryDsl, ends, rescue, io};
+use super::{Conn, RunQueryDsl, ends, io, rescue};
 use crate::backend::plan::{self, FireDraft, Sizes};
 use crate::backend::rows::{ClaimRow, DueRow, PRIORITIES, RunRow};
 use crate::error::StoreError;
@@ -17,7 +17,7 @@ use crate::logic::board::{Active, Admission, Board, admit};
 use crate::model::ids::{JobId, Owner, RunId, RunIds};
 use crate::model::run::{ClaimedRun, Outcome, RunPolicy, RunState};
 use crate::model::time::{instant, micros, span};
-use crate::model::turn::{CancelNotice, Fired, FiredAs, FirePlanner, MissedRun, NextFire, Turn, TurnResult};
+use crate::model::turn::{CancelNotice, FirePlanner, Fired, FiredAs, MissedRun, NextFire, Turn, TurnResult};
 use crate::schema::{IsQueued, IsRunning, scraper_jobs as jobs, scraper_runs as runs};
 
 /// The result of a turn, and whether it left something for other processes to notice.
@@ -125,7 +125,13 @@ impl Step<'_> {
                 continue;
             }
             advances.push(plan::advance(key, &job, &next));
-            drafts.push(FireDraft { job_id: job.id, pipeline: job.pipeline, runs: plan.runs, missed: plan.missed, next });
+            drafts.push(FireDraft {
+                job_id: job.id,
+                pipeline: job.pipeline,
+                runs: plan.runs,
+                missed: plan.missed,
+                next,
+            });
         }
         let moved = io::advance_jobs(c, &advances, self.now).await?;
         let mut moved = moved.into_iter();
@@ -164,7 +170,8 @@ impl Step<'_> {
 
     /// Reads who is active in these pipelines, as far as it is not known yet. Their guards must be held.
     async fn learn(&mut self, c: &mut Conn, pipelines: &[&str]) -> Result<(), StoreError> {
-        let mut unknown: Vec<&str> = pipelines.iter().copied().filter(|p| !self.board.knows_pipeline(p)).collect();
+        let mut unknown: Vec<&str> =
+            pipelines.iter().copied().filter(|p| !self.board.knows_pipeline(p)).collect();
         unknown.sort_unstable();
         unknown.dedup();
         if unknown.is_empty() {
@@ -208,7 +215,8 @@ impl Step<'_> {
         for draft in drafts {
             if let Some(missed) = draft.missed {
                 let id = ids.next_id();
-                let row = plan::missed_row(id, self.namespace, &draft.job_id, &draft.pipeline, &missed, self.now);
+                let row =
+                    plan::missed_row(id, self.namespace, &draft.job_id, &draft.pipeline, &missed, self.now);
                 rows.push(NewRun { row, policy: None, what: FiredAs::Missed(missed) });
             }
             for planned in draft.runs {
@@ -237,7 +245,11 @@ impl Step<'_> {
                         stop.extend(running.iter().map(|old| (*old, id)));
                         self.board.add(&draft.pipeline, row.as_active());
                         let replaced = running.into_iter().chain(waiting).collect();
-                        rows.push(NewRun { row, policy: Some(planned.policy), what: FiredAs::Run { replaced } });
+                        rows.push(NewRun {
+                            row,
+                            policy: Some(planned.policy),
+                            what: FiredAs::Run { replaced },
+                        });
                     }
                 }
             }
@@ -253,7 +265,8 @@ impl Step<'_> {
             let mut after = None;
             while left > 0 {
                 let size = Sizes::claim_page(left);
-                let page = ready_page(c, self.namespace, priority, self.now, after, Sizes::limit(size)).await?;
+                let page =
+                    ready_page(c, self.namespace, priority, self.now, after, Sizes::limit(size)).await?;
                 let full = page.len() >= size;
                 after = page.last().map(|row| (row.available_at, row.id));
                 let known: Vec<ClaimRow> =
@@ -267,11 +280,17 @@ impl Step<'_> {
         Ok(left)
     }
 
-    async fn claim_page(&mut self, c: &mut Conn, page: Vec<ClaimRow>, mut left: usize) -> Result<usize, StoreError> {
+    async fn claim_page(
+        &mut self,
+        c: &mut Conn,
+        page: Vec<ClaimRow>,
+        mut left: usize,
+    ) -> Result<usize, StoreError> {
         if page.is_empty() {
             return Ok(left);
         }
-        self.try_guards(c, page.iter().map(|row| (row.pipeline.as_str(), row.limit_group.as_deref()))).await?;
+        self.try_guards(c, page.iter().map(|row| (row.pipeline.as_str(), row.limit_group.as_deref())))
+            .await?;
         let pipelines: Vec<&str> = page
             .iter()
             .map(|row| row.pipeline.as_str())
@@ -314,7 +333,10 @@ impl Step<'_> {
 
     fn guards_held(&self, pipeline: &str, policy: &RunPolicy) -> bool {
         self.guarded.contains(&plan::pipeline_guard(self.namespace, pipeline))
-            && policy.limit_group.as_ref().is_none_or(|group| self.guarded.contains(&plan::group_guard(&group.name)))
+            && policy
+                .limit_group
+                .as_ref()
+                .is_none_or(|group| self.guarded.contains(&plan::group_guard(&group.name)))
     }
 
     /// Takes those of these guards that nobody else holds. Never waits: whoever waits here while it holds rows could
@@ -337,7 +359,12 @@ impl Step<'_> {
     }
 
     /// Writes the new rows; those which fit into the slots that are left are started at once.
-    async fn record(&mut self, c: &mut Conn, mut rows: Vec<NewRun>, mut left: usize) -> Result<(), StoreError> {
+    async fn record(
+        &mut self,
+        c: &mut Conn,
+        mut rows: Vec<NewRun>,
+        mut left: usize,
+    ) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -347,8 +374,11 @@ impl Step<'_> {
                 .filter_map(|new| new.row.limit_group.clone().map(|group| (new.row.pipeline.clone(), group)))
                 .collect();
             self.try_guards(c, groups.iter().map(|(p, g)| (p.as_str(), Some(g.as_str())))).await?;
-            let held: Vec<&str> =
-                groups.iter().map(|(_, g)| g.as_str()).filter(|g| self.guarded.contains(&plan::group_guard(g))).collect();
+            let held: Vec<&str> = groups
+                .iter()
+                .map(|(_, g)| g.as_str())
+                .filter(|g| self.guarded.contains(&plan::group_guard(g)))
+                .collect();
             self.learn_groups(c, &held).await?;
         }
         for new in &mut rows {
@@ -602,5 +632,8 @@ pub(crate) async fn cancel_notices(c: &mut Conn, owner: &Owner) -> QueryResult<V
         .select((runs::id, runs::attempt, runs::cancel_requested_by))
         .load(c)
         .await?;
-    Ok(found.into_iter().map(|(id, attempt, requested_by)| CancelNotice { id, attempt, requested_by }).collect())
+    Ok(found
+        .into_iter()
+        .map(|(id, attempt, requested_by)| CancelNotice { id, attempt, requested_by })
+        .collect())
 }

@@ -42,7 +42,11 @@ fn uri(path: &Path, mode: Mode) -> String {
 }
 
 /// Opens a file, or a database in memory.
-pub(super) fn connect(path: Option<&PathBuf>, mode: Mode, busy: Duration) -> Result<SqliteConnection, StoreError> {
+pub(super) fn connect(
+    path: Option<&PathBuf>,
+    mode: Mode,
+    busy: Duration,
+) -> Result<SqliteConnection, StoreError> {
     let url = path.map_or_else(|| ":memory:".to_owned(), |path| uri(path, mode));
     let mut c = SqliteConnection::establish(&url).map_err(|error| {
         let reason = error.to_string();
@@ -65,9 +69,8 @@ struct JournalMode {
 
 /// Sets what a connection that writes needs: a write-ahead log, and a commit that is on the disk when it returns.
 pub(super) fn prepare_writer(c: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {
-    let mode: JournalMode = ready(async {
-        Ok(diesel::sql_query("PRAGMA journal_mode = WAL").get_result(&mut *c).await?)
-    })?;
+    let mode: JournalMode =
+        ready(async { Ok(diesel::sql_query("PRAGMA journal_mode = WAL").get_result(&mut *c).await?) })?;
     if !matches!(mode.journal_mode.as_str(), "wal" | "memory") {
         tracing::warn!(
             place,

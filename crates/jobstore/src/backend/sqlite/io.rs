@@ -8,9 +8,7 @@ use diesel::prelude::*;
 use super::{Conn, RunQueryDsl};
 use crate::backend::ends_model::{EndWrite, EndedRow};
 use crate::backend::plan::{self, Advance};
-use crate::backend::rows::{
-    ActiveRow, DueRow, HeldRow, JobRow, LogRow, OverdueRow, RunRow, StagedStateRow,
-};
+use crate::backend::rows::{ActiveRow, DueRow, HeldRow, JobRow, LogRow, OverdueRow, RunRow, StagedStateRow};
 use crate::model::ids::{Owner, RunId};
 use crate::model::run::{Outcome, RunState};
 use crate::schema::{
@@ -50,11 +48,12 @@ struct Found {
 }
 
 pub(crate) async fn has_table(c: &mut Conn, name: &str) -> QueryResult<bool> {
-    let row: Found =
-        diesel::sql_query("SELECT count(*) AS found FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?")
-            .bind::<diesel::sql_types::Text, _>(name)
-            .get_result(c)
-            .await?;
+    let row: Found = diesel::sql_query(
+        "SELECT count(*) AS found FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?",
+    )
+    .bind::<diesel::sql_types::Text, _>(name)
+    .get_result(c)
+    .await?;
     Ok(row.found > 0)
 }
 

@@ -275,7 +275,9 @@ fn explain(error: OpenError, path: Option<&PathBuf>) -> OpenError {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let why = match directory {
         _ if path.is_dir() => "it is a directory".to_owned(),
-        Some(directory) if !directory.exists() => format!("the directory {} does not exist", directory.display()),
+        Some(directory) if !directory.exists() => {
+            format!("the directory {} does not exist", directory.display())
+        }
         Some(directory) if !directory.is_dir() => format!("{} is not a directory", directory.display()),
         _ => return error,
     };
