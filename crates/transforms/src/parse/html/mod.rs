@@ -1,0 +1,165 @@
+//! `html.HtmlParser`: records from pages, by CSS selectors.
+
+mod charset;
+mod dom;
+mod extract;
+mod fields;
+mod query;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use pipeline_core::{
+    BuildContext, BuildErrors, Definition, ParsedItem, Parser, ParserOutput, RawItem, Record, StageContext,
+    StageError, Topic, Transform, parser,
+};
+use schemars::JsonSchema;
+use scraper::{ElementRef, Html};
+use serde::Deserialize;
+use url::Url;
+
+use super::meta::Meta;
+use super::rows::Rows;
+use crate::topics;
+use extract::{Element, Extractor, Links};
+pub(crate) use fields::Fields;
+pub(crate) use query::Query;
+
+/// A page larger than this is not one.
+const PAGE: u64 = 256 << 20;
+
+/// What `html.HtmlParser` takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HtmlParserKwargs {
+    /// The topic of the items.
+    topic: Topic,
+    /// A CSS selector: each element that matches is an item (default: the whole page is one).
+    rows: Option<String>,
+    /// The fields of an item: a CSS selector within the row, whose text is taken; `css @attr` takes an
+    /// attribute; or a map with `select`, `attr`, `html`, `all`, `regex`, `type`, `decimal_comma`,
+    /// `absolute`, `default`, `required`, or with `exists`. White space is folded. A field that is not
+    /// found, is empty or cannot be converted is an error of the item, unless it has a `default` or
+    /// `required: false`.
+    fields: Fields,
+    /// Fields to take from the metadata of the page, such as `url`: a list of names, or a map from the
+    /// names of fields to them.
+    meta: Option<Meta>,
+    /// What a page is on which `rows` matches nothing.
+    #[serde(default)]
+    no_rows: NoRows,
+}
+
+/// What a page without rows is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NoRows {
+    /// Suspect: it is said in the log, and a later diff takes nothing that is missing for removed.
+    #[default]
+    Warn,
+    /// As good as any.
+    Ok,
+    /// An error of that page.
+    Error,
+}
+
+/// Makes an item of each row of a page.
+pub(crate) struct HtmlParser {
+    topic: Topic,
+    rows: Option<Query>,
+    extractor: Extractor,
+    no_rows: NoRows,
+}
+
+impl Definition for HtmlParser {
+    const CLASS: &'static str = "html.HtmlParser";
+    const SUMMARY: &'static str = "Makes items of the rows of HTML pages, with CSS selectors.";
+    const EXAMPLE: &'static str = "\
+class: html.HtmlParser
+kwargs:
+  topic: shop.book
+  rows: article.product
+  fields:
+    title: 'h3 a @title'
+    link: {select: 'h3 a @href', absolute: true}
+    price: {select: .price, regex: '([0-9.]+)', type: number}
+    in_stock: {exists: .stock.available}
+    rating: {select: .stars, type: integer, required: false}
+    tags: {select: .tag, all: true, default: []}
+";
+
+    type Kwargs = HtmlParserKwargs;
+
+    fn build(kwargs: Self::Kwargs, _: &BuildContext) -> Result<Box<dyn Transform>, BuildErrors> {
+        let mut errors = BuildErrors::default();
+        let topic = errors.collect(topics::fixed(kwargs.topic));
+        let rows = kwargs.rows.map(|css| Query::new(&css)).transpose();
+        let rows = errors.collect(rows.map_err(|error| BuildErrors::at("rows", error)));
+        let extractor = errors.collect(Extractor::new(kwargs.fields, kwargs.meta.unwrap_or_default()));
+        let (Some(topic), Some(rows), Some(extractor)) = (topic, rows, extractor) else { return Err(errors) };
+        Ok(parser(Self { topic, rows, extractor, no_rows: kwargs.no_rows }))
+    }
+}
+
+impl Parser for HtmlParser {
+    fn parse(&self, raw: RawItem, ctx: &StageContext, out: &mut ParserOutput) -> Result<(), StageError> {
+        let (payload, mut rows) = Rows::new(raw, ctx, out);
+        let bytes =
+            payload.into_bytes(PAGE).map_err(|error| rows.failed("cannot be read").caused_by(error))?;
+        let page = charset::decode(&bytes, rows.metadata.get_str("content_type"));
+        let url = page_url(&rows.metadata, &rows.source);
+        let html = Html::parse_document(&page);
+        let root = html.root_element();
+        let found = match &self.rows {
+            None => Vec::from([root]),
+            Some(query) => {
+                let whole = query.dom.matches(&root).then_some(root);
+                whole.into_iter().chain(root.all(query)).collect()
+            }
+        };
+        self.emit(found, &Links::new(root, url), &mut rows, |row: ElementRef<'_>| row.html())
+    }
+}
+
+impl HtmlParser {
+    fn emit<'p, E: Element<'p>>(
+        &self,
+        found: Vec<E>,
+        links: &Links<E>,
+        rows: &mut Rows<'_>,
+        html: impl Fn(E) -> String,
+    ) -> Result<(), StageError> {
+        if let (Some(query), true) = (&self.rows, found.is_empty()) {
+            let message = format!("no row matches `{}`", query.css());
+            match self.no_rows {
+                NoRows::Ok => {}
+                NoRows::Warn => {
+                    rows.ctx.warn(format!("{}: {message}", rows.source));
+                    rows.ctx.mark_incomplete(format!("{}: {message}", rows.source));
+                }
+                NoRows::Error => return Err(rows.failed(message).hint("has the page changed?")),
+            }
+        }
+        let meta = self.extractor.meta.values(&rows.metadata);
+        for (number, row) in (1..).zip(found) {
+            let going_on = match self.extractor.record(row, links, &meta) {
+                Ok(content) => {
+                    let discovered_at = rows.ctx.now();
+                    rows.emit(ParsedItem { topic: self.topic.clone(), content, discovered_at })
+                }
+                Err(message) if self.rows.is_none() => return Err(rows.failed(message)),
+                Err(message) => rows.error(format!("row {number}"), message, html(row)),
+            };
+            if !going_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The URL of a page: what the fetcher says, else its source where that is one.
+fn page_url(metadata: &Record, source: &str) -> Option<Url> {
+    metadata.get_str("url").and_then(|url| Url::parse(url).ok()).or_else(|| Url::parse(source).ok())
+}
