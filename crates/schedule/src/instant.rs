@@ -1,6 +1,6 @@
 //! Dates with times as people write them, and fires as they are shown.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
 use crate::civil::LAST_SECOND;
 use crate::spans::Spans;
@@ -155,11 +155,14 @@ pub fn in_zone(instant: DateTime<Utc>, zone: Zone) -> DateTime<FixedOffset> {
 /// only where there are any; UTC is written `+00:00`.
 ///
 /// Offsets of the time before standard time have seconds, which RFC 3339 cannot write: such
-/// instants are written with the nearest whole minute of offset, and stay the same instant.
+/// instants are written with the nearest whole minute of offset, and stay the same instant. So do
+/// the last hours of the year 9999 where it is 10000 already: they are written in UTC.
 pub fn format(instant: DateTime<Utc>, zone: Zone) -> String {
-    let shown = in_zone(instant, zone);
-    let ahead = shown.offset().local_minus_utc();
-    let whole = FixedOffset::east_opt((f64::from(ahead) / 60.0).round() as i32 * 60);
-    let shown = whole.map_or(shown, |whole| shown.with_timezone(&whole));
+    let mut shown = in_zone(instant, zone);
+    let ahead = (f64::from(shown.offset().local_minus_utc()) / 60.0).round() as i32 * 60;
+    let ahead = if shown.year() > 9_999 { 0 } else { ahead };
+    if let Some(writable) = FixedOffset::east_opt(ahead) {
+        shown = shown.with_timezone(&writable);
+    }
     shown.to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }

@@ -8,6 +8,9 @@ use crate::civil::{self, DAY_MINUTES};
 /// No rule repeats more rarely than 29 February on a given weekday: at most 40 years apart.
 const LONGEST_WAIT_YEARS: i64 = 41;
 
+/// February alone, as bits of months.
+const FEBRUARY: u16 = 1 << 2;
+
 /// The days of 400 years: a whole number of weeks.
 const CYCLE_DAYS: i64 = 146_097;
 
@@ -20,6 +23,8 @@ pub(crate) struct Matcher {
     first_of_day: u32,
     /// How many minutes of a matching day match.
     per_day: i64,
+    /// Only 29 February can match: all other years are passed over.
+    leap_years_only: bool,
 }
 
 /// How much of the calendar has to be looked at.
@@ -45,6 +50,8 @@ impl Matcher {
             shape,
             first_of_day: fields.hours.trailing_zeros() * 60 + fields.minutes.trailing_zeros(),
             per_day: i64::from(fields.hours.count_ones() * fields.minutes.count_ones()),
+            leap_years_only: fields.months == FEBRUARY
+                && (0..7).all(|first| fields.days.in_month(first, 28) == 0),
         }
     }
 
@@ -139,7 +146,8 @@ impl Matcher {
             if later != 0 {
                 month += 1 + later.trailing_zeros();
             } else {
-                year += 1;
+                // Multiples of four hold all leap years; the others among them match nothing.
+                year = if self.leap_years_only { (year | 3) + 1 } else { year + 1 };
                 month = self.fields.months.trailing_zeros();
                 if year > 9_999 || year - first_year > LONGEST_WAIT_YEARS {
                     return None;
