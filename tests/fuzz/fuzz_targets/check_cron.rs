@@ -6,8 +6,7 @@ use schedule::{Cron, DstOverride, Gap, Overlap, Schedule, Zone};
 /// Zones with all kinds of changes, and instants from which the search starts: before 1970, at a
 /// change of the clocks, far out, and the ends of what chrono can hold.
 const ZONES: [&str; 4] = ["UTC", "Europe/Stockholm", "Pacific/Apia", "Australia/Lord_Howe"];
-const STARTS: [i64; 6] =
-    [-5_000_000_000, -1, 1_774_745_999, 1_325_239_199, 250_000_000_000, 253_402_300_798];
+const STARTS: [i64; 6] = [-5_000_000_000, -1, 1_774_745_999, 1_325_239_199, 250_000_000_000, 253_402_300_798];
 
 /// Panics if something does not hold.
 pub fn check(data: &[u8]) {
