@@ -8,6 +8,7 @@ use pipeline_core::{
     RunOutcome, RunReport, SimClock, StageContext, StageError, Transform,
 };
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::output::{Console, Output};
 use crate::sql::SqliteStateStore;
@@ -16,11 +17,14 @@ use crate::sql::SqliteStateStore;
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
     pub(crate) clock: SimClock,
-    stages: Vec<(String, Json, OnError)>,
+    pub(crate) cancel: CancellationToken,
+    stages: Vec<(String, MakeStage, OnError)>,
     dry_run: bool,
     fails: bool,
     leaves_out: bool,
 }
+
+type MakeStage = Box<dyn Fn() -> Box<dyn Transform>>;
 
 /// How a run ended, and what came out of its chain.
 #[derive(Debug)]
@@ -52,6 +56,7 @@ impl Bench {
         Self {
             folder: tempfile::tempdir().unwrap(),
             clock: SimClock::new("2026-01-02T03:04:05Z".parse().unwrap()),
+            cancel: CancellationToken::new(),
             stages: Vec::new(),
             dry_run: false,
             fails: false,
@@ -79,7 +84,22 @@ impl Bench {
 
     pub(crate) fn stage_with(mut self, class: &str, kwargs: Json, on_error: OnError) -> Self {
         let kwargs = placed(kwargs, self.folder.path());
-        self.stages.push((class.to_owned(), kwargs, on_error));
+        let entry = *crate::registry().get(class).unwrap();
+        let context = BuildContext { stage: self.stages.len() + 2, ..BuildContext::default() };
+        let make = move || entry.build(kwargs.clone(), &context).unwrap_or_else(|e| panic!("{kwargs}: {e}"));
+        self.stages.push((class.to_owned(), Box::new(make), on_error));
+        self
+    }
+
+    /// Adds a stage that is no class.
+    pub(crate) fn own_stage(mut self, make: impl Fn() -> Box<dyn Transform> + 'static) -> Self {
+        self.stages.push(("test.Own".to_owned(), Box::new(make), OnError::Fail));
+        self
+    }
+
+    /// The same folder, to run other stages in.
+    pub(crate) fn without_stages(mut self) -> Self {
+        self.stages.clear();
         self
     }
 
@@ -117,12 +137,8 @@ impl Bench {
         options.services.insert(Console::new(printed.clone()));
         let items = Given { items, leaves_out: self.leaves_out };
         let mut chain = Chain::new().stage("test.Given", Box::new(items));
-        let registry = crate::registry();
-        for (at, (class, kwargs, on_error)) in self.stages.iter().enumerate() {
-            let context = BuildContext { pipeline: "p".into(), stage: at + 2, ..BuildContext::default() };
-            let stage = registry.get(class).unwrap().build(kwargs.clone(), &context);
-            chain =
-                chain.stage_with(class.as_str(), stage.unwrap_or_else(|e| panic!("{class}: {e}")), *on_error);
+        for (class, make, on_error) in &self.stages {
+            chain = chain.stage_with(class.as_str(), make(), *on_error);
         }
         let collected = Arc::new(Mutex::new(Vec::new()));
         let end = End { collected: collected.clone(), fails: self.fails };
@@ -146,6 +162,7 @@ impl Bench {
             clock: Arc::new(self.clock.clone()),
             state: Arc::new(SqliteStateStore::new(&state_dir)),
             state_dir,
+            cancel: self.cancel.clone(),
             dry_run: self.dry_run,
             ..RunOptions::new(identity)
         }

@@ -1,0 +1,5 @@
+//! Whole runs over databases.
+
+mod files;
+mod sqlite;
+mod state;
