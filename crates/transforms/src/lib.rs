@@ -18,7 +18,12 @@ use pipeline_core::Registry;
 
 pub use diff::{BaselineKwargs, DiffParser, DiffParserKwargs, MaxRemoved};
 pub use output::{Console, Output};
-pub use sql::{ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, SqliteStateStore, TableKwargs, TimeColumn};
+pub use sink::{
+    ConsoleFormat, ConsoleSink, ConsoleSinkKwargs, CsvSink, CsvSinkKwargs, JsonlSink, JsonlSinkKwargs,
+};
+pub use sql::{
+    ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, SqliteStateStore, TableKwargs, TimeColumn,
+};
 
 /// Registers every built-in.
 pub fn register(registry: &mut Registry) {

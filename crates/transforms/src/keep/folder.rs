@@ -1,6 +1,6 @@
 //! The folder in which a file is to be made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pipeline_core::StageError;
 
@@ -44,9 +44,32 @@ pub(crate) fn check_folder_of(path: &Path) -> Result<(), StageError> {
 ///
 /// # Errors
 /// Where it cannot be made.
-pub(crate) fn make_folder_of(path: &Path) -> Result<(), StageError> {
+pub(crate) fn make_folder_of(path: &Path) -> Result<MadeFolders, StageError> {
     let place = folder(path);
-    std::fs::create_dir_all(place).map_err(|error| unusable(place, error))
+    let missing = place.ancestors().take_while(|place| !place.as_os_str().is_empty() && !place.exists());
+    let made = MadeFolders(missing.map(Path::to_owned).collect());
+    std::fs::create_dir_all(place).map_err(|error| unusable(place, error))?;
+    Ok(made)
+}
+
+/// Folders that were made for a file; those that are still empty go again, unless they are kept.
+#[derive(Debug, Default)]
+pub(crate) struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    /// Leaves the folders where they are.
+    pub(crate) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // The system refuses to remove a folder that holds something by now.
+            std::fs::remove_dir(folder).ok();
+        }
+    }
 }
 
 fn unusable(place: &Path, error: std::io::Error) -> StageError {
@@ -65,7 +88,9 @@ mod tests {
         let file = folder.path().join("a/b/c.db");
         check_folder_of(&file).unwrap();
         assert!(!folder.path().join("a").exists());
-        make_folder_of(&file).unwrap();
+        drop(make_folder_of(&file).unwrap());
+        assert!(!folder.path().join("a").exists());
+        make_folder_of(&file).unwrap().keep();
         assert!(folder.path().join("a/b").is_dir());
         std::fs::write(folder.path().join("x"), "").unwrap();
         let error = check_folder_of(&folder.path().join("x/y.db")).unwrap_err().to_string();

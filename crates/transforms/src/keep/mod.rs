@@ -6,7 +6,7 @@ mod spool;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use folder::{check_folder_of, make_folder_of};
+pub(crate) use folder::{MadeFolders, check_folder_of, make_folder_of};
 pub(crate) use spool::{Spool, SpoolReader, begin_frame, end_frame};
 
 use pipeline_core::StageError;

@@ -11,11 +11,18 @@ use super::blocking;
 /// So many bytes are collected before they are written.
 const BUFFER: usize = 256 << 10;
 
+/// What an error says of the file.
+#[derive(Debug, Clone)]
+struct Place {
+    name: String,
+    /// Whether it lies in the folder for temporary files.
+    temporary: bool,
+}
+
 /// A file that grows while the run goes on. Writing happens on another thread, one buffer behind.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    /// What it is for, to be said in errors.
-    name: String,
+    place: Place,
     buffer: Vec<u8>,
     file: Option<File>,
     writing: Option<JoinHandle<(std::io::Result<File>, Vec<u8>)>>,
@@ -24,14 +31,18 @@ pub(crate) struct Spool {
 impl Spool {
     /// A spool in the folder for temporary files; the file goes when it is closed, or its program ends.
     pub(crate) fn anonymous(name: impl Into<String>) -> Result<Self, StageError> {
-        let name = name.into();
-        let file = tempfile::tempfile().map_err(|error| failed(&name, error))?;
-        Ok(Self::over(name, file))
+        let place = Place { name: name.into(), temporary: true };
+        let file = tempfile::tempfile().map_err(|error| failed(&place, error))?;
+        Ok(Self::new(place, file))
     }
 
-    /// A spool over a file that is already open.
+    /// A spool over a file that is already open, beside the one that it will become.
     pub(crate) fn over(name: impl Into<String>, file: File) -> Self {
-        Self { name: name.into(), buffer: Vec::with_capacity(BUFFER + 4096), file: Some(file), writing: None }
+        Self::new(Place { name: name.into(), temporary: false }, file)
+    }
+
+    fn new(place: Place, file: File) -> Self {
+        Self { place, buffer: Vec::with_capacity(BUFFER + 4096), file: Some(file), writing: None }
     }
 
     /// Where to append. Call [`Spool::make_room`] after each row.
@@ -47,7 +58,7 @@ impl Spool {
     async fn write_out(&mut self) -> Result<(), StageError> {
         self.settle().await?;
         let Some(mut file) = self.file.take() else {
-            return Err(StageError::fatal(format!("{} is no longer open", self.name)));
+            return Err(closed(&self.place));
         };
         let spare = Vec::with_capacity(BUFFER + 4096);
         let mut buffer = std::mem::replace(&mut self.buffer, spare);
@@ -72,7 +83,7 @@ impl Spool {
                 }
                 Ok(())
             }
-            Ok((Err(error), _)) => Err(failed(&self.name, error)),
+            Ok((Err(error), _)) => Err(failed(&self.place, error)),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(StageError::fatal("the runtime is shutting down")),
         }
@@ -85,30 +96,37 @@ impl Spool {
             self.write_out().await?;
             self.settle().await?;
         }
-        self.file.take().ok_or_else(|| StageError::fatal(format!("{} is no longer open", self.name)))
+        self.file.take().ok_or_else(|| closed(&self.place))
     }
 
     /// Writes what is left and reads from the start.
     pub(crate) async fn into_reader(self) -> Result<SpoolReader, StageError> {
-        let name = self.name.clone();
+        let place = self.place.clone();
         let mut file = self.into_file().await?;
         blocking(move || {
-            file.seek(SeekFrom::Start(0)).map_err(|error| failed(&name, error))?;
-            Ok(SpoolReader { name, file: BufReader::with_capacity(BUFFER, file), frame: Vec::new() })
+            file.seek(SeekFrom::Start(0)).map_err(|error| failed(&place, error))?;
+            Ok(SpoolReader { place, file: BufReader::with_capacity(BUFFER, file), frame: Vec::new() })
         })
         .await
     }
 }
 
-fn failed(name: &str, error: std::io::Error) -> StageError {
+fn closed(place: &Place) -> StageError {
+    StageError::fatal(format!("{} cannot be written: the file is no longer open", place.name))
+}
+
+fn failed(place: &Place, error: std::io::Error) -> StageError {
     let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let folder = std::env::temp_dir();
-    let hint = if full {
-        format!("free space there, or set TMPDIR to a folder with more than {} has", folder.display())
-    } else {
-        format!("temporary files go to {} unless TMPDIR says otherwise", folder.display())
-    };
-    StageError::fatal(format!("{name} cannot be put aside")).hint(hint).caused_by(error)
+    let said = StageError::fatal(format!("{} cannot be written", place.name)).caused_by(error);
+    match (place.temporary, full) {
+        (true, true) => said.hint(format!(
+            "free space in {}, or set TMPDIR to a larger folder",
+            std::env::temp_dir().display()
+        )),
+        (true, false) => said.hint(format!("{} is where it is put aside", std::env::temp_dir().display())),
+        (false, true) => said.hint("free space on its disk"),
+        (false, false) => said,
+    }
 }
 
 /// Begins a frame in `buffer`: a row with its length before it. Returns what [`end_frame`] needs.
@@ -128,7 +146,7 @@ pub(crate) fn end_frame(buffer: &mut [u8], start: usize) -> Result<(), StageErro
 /// Reads the frames of a spool one by one.
 #[derive(Debug)]
 pub(crate) struct SpoolReader {
-    name: String,
+    place: Place,
     file: BufReader<File>,
     frame: Vec<u8>,
 }
@@ -140,16 +158,16 @@ impl SpoolReader {
         match self.file.read_exact(&mut length) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(failed(&self.name, error)),
+            Err(error) => return Err(failed(&self.place, error)),
         }
         self.frame.resize(u32::from_le_bytes(length) as usize, 0);
-        self.file.read_exact(&mut self.frame).map_err(|error| failed(&self.name, error))?;
+        self.file.read_exact(&mut self.frame).map_err(|error| failed(&self.place, error))?;
         Ok(Some(&self.frame))
     }
 
     /// Goes back to the first frame.
     pub(crate) fn rewind(&mut self) -> Result<(), StageError> {
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| failed(&self.name, error))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| failed(&self.place, error))?;
         Ok(())
     }
 }

@@ -15,13 +15,14 @@ use crate::sql::SqliteStateStore;
 
 /// A folder and a clock in which one run follows the other.
 pub(crate) struct Bench {
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     pub(crate) clock: SimClock,
     pub(crate) cancel: CancellationToken,
     stages: Vec<(String, MakeStage, OnError)>,
     dry_run: bool,
     fails: bool,
     leaves_out: bool,
+    console: Option<Console>,
 }
 
 type MakeStage = Box<dyn Fn() -> Box<dyn Transform>>;
@@ -54,14 +55,20 @@ impl Ran {
 impl Bench {
     pub(crate) fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
             clock: SimClock::new("2026-01-02T03:04:05Z".parse().unwrap()),
             cancel: CancellationToken::new(),
             stages: Vec::new(),
             dry_run: false,
             fails: false,
             leaves_out: false,
+            console: None,
         }
+    }
+
+    /// Another bench in the same folder.
+    pub(crate) fn same_folder(&self) -> Self {
+        Self { folder: self.folder.clone(), ..Self::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -103,6 +110,12 @@ impl Bench {
         self
     }
 
+    /// Replaces the console, whose lines are otherwise collected.
+    pub(crate) fn prints_to(mut self, output: impl Output + 'static) -> Self {
+        self.console = Some(Console::new(output));
+        self
+    }
+
     pub(crate) fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -134,7 +147,8 @@ impl Bench {
     pub(crate) async fn run_items(&self, items: Vec<Item>) -> Ran {
         let printed = Printed::default();
         let mut options = self.options();
-        options.services.insert(Console::new(printed.clone()));
+        let console = self.console.clone().unwrap_or_else(|| Console::new(printed.clone()));
+        options.services.insert(console);
         let items = Given { items, leaves_out: self.leaves_out };
         let mut chain = Chain::new().stage("test.Given", Box::new(items));
         for (class, make, on_error) in &self.stages {

@@ -167,8 +167,8 @@ mod tests {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (a INTEGER, b REAL)").unwrap();
         let texts = [
-            "007", " 7 ", "+7", "-0.50", ".5", "5.", "1e5", "1e", "0x10", "7a", "inf", "nan", "infinity", "", " ", ".", "-",
-            "१", "7\u{a0}", "1_000",
+            "007", " 7 ", "+7", "-0.50", ".5", "5.", "1e5", "1e", "0x10", "7a", "inf", "nan", "infinity", "",
+            " ", ".", "-", "१", "7\u{a0}", "1_000",
         ];
         for text in texts {
             connection.execute("DELETE FROM t", []).unwrap();

@@ -23,17 +23,22 @@ impl Place {
             (Some(path), None) => Self::parse(path, true).map_err(|why| BuildErrors::at("db_path", why)),
             (None, Some(url)) => Self::parse(url, false).map_err(|why| BuildErrors::at("db_url", why)),
             (None, None) => Err(BuildErrors::at("", "needs a `db_path` (SQLite) or a `db_url` (PostgreSQL)")),
-            (Some(_), Some(_)) => Err(BuildErrors::at("db_url", "stands beside `db_path`; only one can be meant")),
+            (Some(_), Some(_)) => {
+                Err(BuildErrors::at("db_url", "stands beside `db_path`; only one can be meant"))
+            }
         }
     }
 
     fn parse(text: &str, is_path: bool) -> Result<Self, String> {
         let text = text.trim();
-        let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, rest)| is_scheme(scheme, rest)) else {
+        let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, rest)| is_scheme(scheme, rest))
+        else {
             return match text {
                 "" => Err("is empty".to_owned()),
                 path if is_path => Ok(Self::Sqlite(path.into())),
-                _ => Err("is not a URL: write `postgresql://user@host/name` or `sqlite:///file.db`".to_owned()),
+                _ => {
+                    Err("is not a URL: write `postgresql://user@host/name` or `sqlite:///file.db`".to_owned())
+                }
             };
         };
         // SQLAlchemy adds the driver to the scheme: `postgresql+psycopg2`, `sqlite+aiosqlite`.
@@ -77,7 +82,11 @@ mod tests {
             (Some("sqlite+aiosqlite:////var/shop.db"), None, file("/var/shop.db")),
             (None, Some("sqlite://shop.db"), file("shop.db")),
             (None, Some("postgres://u:p@h/d"), server("postgresql://u:p@h/d")),
-            (None, Some("postgresql+psycopg2://u@h/d?sslmode=disable"), server("postgresql://u@h/d?sslmode=disable")),
+            (
+                None,
+                Some("postgresql+psycopg2://u@h/d?sslmode=disable"),
+                server("postgresql://u@h/d?sslmode=disable"),
+            ),
             (None, Some("mysql://h/d"), None),
             (None, Some("shop.db"), None),
             (None, Some("sqlite::memory:"), None),

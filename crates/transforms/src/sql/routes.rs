@@ -64,7 +64,9 @@ impl Routing {
             let path = format!("tables.{topic}");
             let table = table.clone().unwrap_or_default();
             if let Some(entry) = errors.collect(entry(topic, &table, dialect, &path)) {
-                let other = entries.values().find(|other: &&Entry| same_table(other, &entry) && other.spec != entry.spec);
+                let other = entries
+                    .values()
+                    .find(|other: &&Entry| same_table(other, &entry) && other.spec != entry.spec);
                 if other.is_some() {
                     let name = entry.spec.shown();
                     errors.push(path, format!("another topic writes the table `{name}` with other options"));
@@ -204,9 +206,12 @@ pub(crate) fn diff_key(key: &[String], content: &Record) -> Result<Vec<Value>, S
     let within = |side: &str, field: &str| content.get(side)?.as_object()?.get(field).cloned();
     key.iter()
         .map(|field| {
-            let value = content.get(field).cloned().or_else(|| within("new", field)).or_else(|| within("old", field));
+            let value =
+                content.get(field).cloned().or_else(|| within("new", field)).or_else(|| within("old", field));
             value.filter(|value| !value.is_null()).ok_or_else(|| {
-                StageError::item(format!("the key field `{field}` is neither in the diff item nor in its content"))
+                StageError::item(format!(
+                    "the key field `{field}` is neither in the diff item nor in its content"
+                ))
             })
         })
         .collect()

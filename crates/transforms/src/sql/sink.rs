@@ -154,7 +154,12 @@ impl Running {
         output::line(ctx, &format!("would {does} {}: {}", spec.shown(), row.to_json()))
     }
 
-    async fn diff(&mut self, route: &DiffRoute, item: &ParsedItem, ctx: &StageContext) -> Result<(), StageError> {
+    async fn diff(
+        &mut self,
+        route: &DiffRoute,
+        item: &ParsedItem,
+        ctx: &StageContext,
+    ) -> Result<(), StageError> {
         if let Some((table, columns)) = &route.own {
             match columns {
                 None => self.row(*table, &item.content, item, ctx).await?,

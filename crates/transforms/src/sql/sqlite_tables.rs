@@ -32,7 +32,8 @@ pub(super) fn ready(db: &Connection, table: &StagedTable) -> Result<Target, Stag
         make_key_unique(db, table)?;
     }
     existing = looked()?;
-    let affinity = |name: &str| find(&existing, name).map_or(Affinity::None, |found| Affinity::of(&found.declared));
+    let affinity =
+        |name: &str| find(&existing, name).map_or(Affinity::None, |found| Affinity::of(&found.declared));
     Ok(Target { affinities: table.columns.iter().map(|column| affinity(&column.name)).collect() })
 }
 
@@ -89,7 +90,8 @@ fn widen(db: &Connection, table: &StagedTable, column: &str) -> Result<(), Stage
     const NEW: &str = "scraper_widened";
     let doing = format!("making the column `{column}` one of text, since it gets values that are no numbers");
     let failed = |error| {
-        fatal(&doing, error).hint("keys and indexed columns cannot be changed: convert the field before (map.Map)")
+        fatal(&doing, error)
+            .hint("keys and indexed columns cannot be changed: convert the field before (map.Map)")
     };
     register_text(db).map_err(failed)?;
     let (name, new, old) = (quoted(&table.spec.name), quoted(NEW), quoted(column));
@@ -146,8 +148,9 @@ fn is_key_unique(db: &Connection, table: &StagedTable) -> rusqlite::Result<bool>
     let name = table.spec.name.as_str();
     let names = |sql: &str, of: &str| -> rusqlite::Result<Vec<String>> {
         let mut select = db.prepare(sql)?;
-        let mut names: Vec<String> =
-            select.query_map([of], |row| Ok(row.get::<_, Option<String>>(0)?.unwrap_or_default()))?.collect::<Result<_, _>>()?;
+        let mut names: Vec<String> = select
+            .query_map([of], |row| Ok(row.get::<_, Option<String>>(0)?.unwrap_or_default()))?
+            .collect::<Result<_, _>>()?;
         folded(&mut names);
         Ok(names)
     };

@@ -60,7 +60,9 @@ fn write(staged: &mut Staged, db: &Connection, stop: &Stop) -> Result<(), StageE
             StagedRow::Row { table, cells } => (table, cells, false),
             StagedRow::Delete { table, cells } => (table, cells, true),
         };
-        let (Some(table), Some(Some(target))) = (staged.tables.get(table).map(|t| (table, t)), targets.get(table)) else {
+        let (Some(table), Some(Some(target))) =
+            (staged.tables.get(table).map(|t| (table, t)), targets.get(table))
+        else {
             continue;
         };
         writer.write(table.0, table.1, target, cells.clone(), deletes).map_err(|error| {

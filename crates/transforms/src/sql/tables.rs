@@ -279,8 +279,10 @@ impl Staging {
         for time in [&spec.first_seen, &spec.last_seen].into_iter().flatten() {
             let clash = |name: &&Arc<str>| folded(self.dialect, name) == folded(self.dialect, time);
             if let Some(field) = shape.names().iter().find(clash) {
-                return Err(StageError::item(format!("the field `{field}` has the name of a column that keeps times"))
-                    .hint("give that column another name: `first_seen: COLUMN`, `last_seen: COLUMN`"));
+                return Err(StageError::item(format!(
+                    "the field `{field}` has the name of a column that keeps times"
+                ))
+                .hint("give that column another name: `first_seen: COLUMN`, `last_seen: COLUMN`"));
             }
         }
         let mut columns = Vec::with_capacity(shape.names().len());
@@ -393,8 +395,10 @@ fn check_column_name(dialect: Dialect, name: &str) -> Result<(), StageError> {
     const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
     check_name(dialect, "column", name)?;
     if dialect == Dialect::Postgres && SYSTEM.contains(&name) {
-        return Err(StageError::item(format!("`{name}` is a column that PostgreSQL itself has in each table"))
-            .hint("rename the field before (map.Map)"));
+        return Err(StageError::item(format!(
+            "`{name}` is a column that PostgreSQL itself has in each table"
+        ))
+        .hint("rename the field before (map.Map)"));
     }
     Ok(())
 }

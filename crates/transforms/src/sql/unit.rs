@@ -279,8 +279,9 @@ impl Inner {
     fn attach_to_write(&mut self, real: &Path) -> Result<(), StageError> {
         let connection = self.connection()?;
         if !self.attached {
-            crate::keep::make_folder_of(real)?;
+            let folders = crate::keep::make_folder_of(real)?;
             attach(connection, real, "rwc").map_err(|error| fatal("creating it", error))?;
+            folders.keep();
             self.attached = true;
         }
         Ok(())

@@ -121,8 +121,8 @@ impl Transform for OtherProgram {
 #[tokio::test]
 async fn nothing_is_locked_while_a_run_goes_on() {
     // The second stage writes the file itself while the run's rows and state wait for its end.
-    let bench = diffing()
-        .stage("sql.DatabaseSink", json!({"db_path": "@x/d.db", "tables": {"t": {"key": ["k"]}}}));
+    let bench =
+        diffing().stage("sql.DatabaseSink", json!({"db_path": "@x/d.db", "tables": {"t": {"key": ["k"]}}}));
     let path = bench.path("x/d.db");
     let bench = bench.own_stage(move || Box::new(OtherProgram(path.clone())));
     bench.run(json!([["t", {"k": 1}], ["t", {"k": 2}]])).await.succeeded();
@@ -139,17 +139,22 @@ async fn runs_side_by_side_take_turns() {
     let path = shared.path("d.db");
     let runs = benches.into_iter().zip(0..).map(|(bench, at)| {
         // Two files in either order: no run may wait for one that waits for it.
-        let kwargs = |name: &str| json!({"db_path": path.with_file_name(name), "tables": {"t": {"key": ["k"]}}});
+        let kwargs =
+            |name: &str| json!({"db_path": path.with_file_name(name), "tables": {"t": {"key": ["k"]}}});
         let (first, second) = if at % 2 == 0 { ("a.db", "b.db") } else { ("b.db", "a.db") };
         let bench = bench.stage("sql.DatabaseSink", kwargs(first)).stage("sql.DatabaseSink", kwargs(second));
         async move {
-            let items: serde_json::Value = (0..500).map(|n| json!(["t", {"k": n, format!("by{at}"): n}])).collect();
+            let items: serde_json::Value =
+                (0..500).map(|n| json!(["t", {"k": n, format!("by{at}"): n}])).collect();
             bench.run(items).await.succeeded();
         }
     });
     futures_util::future::join_all(runs).await;
     for file in ["a.db", "b.db"] {
-        let sums = shared.rows(file, "SELECT count(*), sum(by0) + sum(by1) + sum(by2) + sum(by3) + sum(by4) + sum(by5) FROM t");
+        let sums = shared.rows(
+            file,
+            "SELECT count(*), sum(by0) + sum(by1) + sum(by2) + sum(by3) + sum(by4) + sum(by5) FROM t",
+        );
         assert_eq!(sums, json!([[500, 6 * 124_750]]));
     }
 }

@@ -46,10 +46,8 @@ async fn items_are_appended_to_the_table_of_their_topic_and_pass_on() {
     ]);
     assert_eq!(types(&bench, "shop_book"), expected);
     let rows = bench.rows("d.db", "SELECT * FROM shop_book LIMIT 2");
-    let expected = json!([
-        ["Emma", 9.5, 1, 400, r#"["a",{"b":1}]"#, null],
-        ["Emma", 9.0, null, null, null, "x"],
-    ]);
+    let expected =
+        json!([["Emma", 9.5, 1, 400, r#"["a",{"b":1}]"#, null], ["Emma", 9.0, null, null, null, "x"],]);
     assert_eq!(rows, expected);
     assert_eq!(bench.rows("d.db", "SELECT * FROM shop_author"), json!([["Jane"], ["Jane"]]));
 }
@@ -57,9 +55,14 @@ async fn items_are_appended_to_the_table_of_their_topic_and_pass_on() {
 #[tokio::test]
 async fn a_known_key_updates_its_row() {
     let bench = keyed();
-    run(&bench, json!([["t", {"k": "a", "p": 1, "note": "old"}], ["t", {"k": "b", "p": 2, "note": "n"}]])).await;
+    run(&bench, json!([["t", {"k": "a", "p": 1, "note": "old"}], ["t", {"k": "b", "p": 2, "note": "n"}]]))
+        .await;
     // Null clears, absent leaves, a later row of the same run wins where it has a value.
-    run(&bench, json!([["t", {"k": "a", "p": 5}], ["t", {"k": "b", "note": null}], ["t", {"k": "b", "p": 3}]])).await;
+    run(
+        &bench,
+        json!([["t", {"k": "a", "p": 5}], ["t", {"k": "b", "note": null}], ["t", {"k": "b", "p": 3}]]),
+    )
+    .await;
     let rows = bench.rows("d.db", "SELECT k, p, note FROM t ORDER BY k");
     assert_eq!(rows, json!([["a", 5, "old"], ["b", 3, null]]));
 }
@@ -111,8 +114,11 @@ async fn a_dry_run_only_reads_and_says_what_it_would_write() {
 #[tokio::test]
 async fn an_item_without_its_key_is_an_error_of_the_item() {
     let tables = json!({"t": {"key": ["a", "b"]}});
-    let bench = Bench::new()
-        .stage_with("sql.DatabaseSink", json!({"db_path": "@d.db", "tables": tables}), OnError::Skip);
+    let bench = Bench::new().stage_with(
+        "sql.DatabaseSink",
+        json!({"db_path": "@d.db", "tables": tables}),
+        OnError::Skip,
+    );
     let items = json!([
         ["t", {"a": 1, "b": 2, "p": 1}],
         ["t", {"a": 1, "b": null}],
@@ -132,7 +138,8 @@ async fn times_are_kept_where_they_are_wanted() {
     run(&bench, json!([["t", {"k": 1, "p": 1}]])).await;
     bench.clock.step(TimeDelta::days(1));
     run(&bench, json!([["t", {"k": 1, "p": 2}], ["t", {"k": 2, "p": 2}]])).await;
-    let rows = bench.rows("d.db", "SELECT k, substr(first_seen, 1, 10), substr(updated, 1, 10) FROM t ORDER BY k");
+    let rows =
+        bench.rows("d.db", "SELECT k, substr(first_seen, 1, 10), substr(updated, 1, 10) FROM t ORDER BY k");
     assert_eq!(rows, json!([[1, "2026-01-02", "2026-01-03"], [2, "2026-01-03", "2026-01-03"]]));
     let text = bench.rows("d.db", "SELECT first_seen FROM t WHERE k = 1")[0][0].as_str().unwrap().to_owned();
     assert!(text.starts_with("2026-01-02T03:04:05.") && text.ends_with('Z'), "{text}");
@@ -142,9 +149,10 @@ async fn times_are_kept_where_they_are_wanted() {
 
 #[tokio::test]
 async fn a_diff_deletes_its_removals_and_writes_its_history() {
-    let bench = Bench::new()
-        .stage("diff.DiffParser", json!({"key": ["k"], "max_removed": "100%"}))
-        .stage("sql.DatabaseSink", json!({"db_path": "@d.db", "tables": {"t": {"key": ["k"], "history": true}}}));
+    let bench = Bench::new().stage("diff.DiffParser", json!({"key": ["k"], "max_removed": "100%"})).stage(
+        "sql.DatabaseSink",
+        json!({"db_path": "@d.db", "tables": {"t": {"key": ["k"], "history": true}}}),
+    );
     run(&bench, json!([["t", {"k": "a", "p": 1}], ["t", {"k": "b", "p": 2}], ["u", {"k": "z"}]])).await;
     run(&bench, json!([["t", {"k": "a", "p": 3}]])).await;
     assert_eq!(bench.rows("d.db", "SELECT * FROM t"), json!([["a", 3]]));
@@ -180,12 +188,18 @@ async fn a_history_of_ones_own_goes_on() {
         },
     });
     let bench = bench(tables);
-    bench.execute("d.db", "CREATE TABLE log (id INTEGER PRIMARY KEY, ident TEXT, old_p REAL, kind TEXT, none TEXT DEFAULT 'd')");
+    bench.execute(
+        "d.db",
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, ident TEXT, old_p REAL, kind TEXT, none TEXT DEFAULT 'd')",
+    );
     let removed = json!({"change": "removed", "k": 7, "old": {"k": 7, "p": 1.5}, "new": null});
     run(&bench, json!([["t", {"k": 7, "p": 1.5}], ["t.diff", removed]])).await;
     assert_eq!(bench.rows("d.db", "SELECT * FROM log"), json!([[1, "7", 1.5, "REMOVED", "d", "p"]]));
     assert_eq!(bench.rows("d.db", "SELECT * FROM t"), json!([]), "the removal deletes all the same");
-    assert_eq!(bench.rows("d.db", "SELECT count(*) FROM sqlite_schema WHERE name = 't_history'"), json!([[0]]));
+    assert_eq!(
+        bench.rows("d.db", "SELECT count(*) FROM sqlite_schema WHERE name = 't_history'"),
+        json!([[0]])
+    );
 }
 
 #[tokio::test]
@@ -236,7 +250,9 @@ async fn no_value_is_changed_by_the_type_of_its_column() {
         let exact = |stored: &Json, given: &Json| {
             let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
             let bool = given.as_bool().map(i64::from);
-            stored == given || stored.as_str() == Some(&text) || bool.is_some_and(|bit| *stored == json!(bit))
+            stored == given
+                || stored.as_str() == Some(&text)
+                || bool.is_some_and(|bit| *stored == json!(bit))
                 || (stored.as_f64().is_some() && stored.as_f64() == given.as_f64())
         };
         assert!(exact(&rows[0][0], &first) && exact(&rows[1][0], &second), "{first} and {second}: {rows}");
@@ -283,7 +299,8 @@ async fn columns_that_differ_in_case_are_one() {
 
 #[tokio::test]
 async fn very_wide_records() {
-    let wide = |count: usize| (0..count).map(|n| (format!("f{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
+    let wide =
+        |count: usize| (0..count).map(|n| (format!("f{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
     let bench = bench(json!({"t": {"key": ["f0"]}}));
     run(&bench, json!([["t", wide(1900)], ["t", {"f0": 0, "f1899": "last"}]])).await;
     assert_eq!(bench.rows("d.db", "SELECT f1, f1899 FROM t"), json!([[1, "last"]]));
@@ -299,7 +316,11 @@ async fn an_existing_table_goes_on() {
         "CREATE TABLE prices (id INTEGER PRIMARY KEY AUTOINCREMENT, k VARCHAR(10), p DECIMAL, day DATE);
          INSERT INTO prices (k, p, day) VALUES ('a', 1, '2025-01-01'), ('b', 2, '2025-01-01');",
     );
-    run(&bench, json!([["t", {"k": "a", "p": 1.5, "day": "2026-01-01"}], ["t", {"k": "c", "p": 3, "day": "2026"}]])).await;
+    run(
+        &bench,
+        json!([["t", {"k": "a", "p": 1.5, "day": "2026-01-01"}], ["t", {"k": "c", "p": 3, "day": "2026"}]]),
+    )
+    .await;
     let rows = bench.rows("d.db", "SELECT k, p, day FROM prices ORDER BY id");
     assert_eq!(rows, json!([["a", 1.5, "2026-01-01"], ["b", 2, "2025-01-01"], ["c", 3, 2026]]));
     bench.execute("d.db", "CREATE TABLE twice (k, p); INSERT INTO twice VALUES (1, 1), (1, 2)");
@@ -319,7 +340,10 @@ async fn only_the_wanted_topics() {
 #[tokio::test]
 async fn several_sinks_and_sparse_records_of_one_file() {
     let bench = Bench::new()
-        .stage("sql.DatabaseSink", json!({"db_path": "@d.db", "tables": {"t": {"table": "one", "key": ["k"]}}}))
+        .stage(
+            "sql.DatabaseSink",
+            json!({"db_path": "@d.db", "tables": {"t": {"table": "one", "key": ["k"]}}}),
+        )
         .stage("sql.DatabaseSink", json!({"db_path": "sqlite:///@", "db_url": null, "topics": []}))
         .stage("sql.DatabaseSink", json!({"db_path": "@d.db", "tables": {"t": {"table": "two"}}}));
     // Each record has other fields: more layouts than are remembered and statements than are kept.
@@ -343,12 +367,18 @@ fn what_is_wrong_is_told_before_anything_runs() {
         (json!({"db_path": "a", "tables": {"t": {"history": true}}}), "tables.t.history: needs a `key`"),
         (json!({"db_path": "a", "tables": {"t": {"key": ["a", "a"]}}}), "tables.t.key[1]: "),
         (json!({"db_path": "a", "tables": {"t": {"columns": {"c": ".["}}}}), "tables.t.columns.c: "),
-        (json!({"db_path": "a", "tables": {"t": {"key": ["k"], "columns": {"c": "."}}}}), "tables.t.key: `k` is not among"),
+        (
+            json!({"db_path": "a", "tables": {"t": {"key": ["k"], "columns": {"c": "."}}}}),
+            "tables.t.key: `k` is not among",
+        ),
         (
             json!({"db_path": "a", "tables": {"a": {"table": "t", "key": ["x"]}, "b": {"table": "t"}}}),
             "tables.b: another topic writes the table `t`",
         ),
-        (json!({"db_path": "a", "tables": {"t": {"first_seen": "x", "last_seen": "x"}}}), "tables.t.last_seen: "),
+        (
+            json!({"db_path": "a", "tables": {"t": {"first_seen": "x", "last_seen": "x"}}}),
+            "tables.t.last_seen: ",
+        ),
         (json!({"db_path": "a", "tables": {"t": {"unknown": 1}}}), "unknown field `unknown`"),
     ];
     for (kwargs, expected) in cases {

@@ -52,7 +52,12 @@ async fn values(state: &mut dyn StageState, keys: &[&'static str]) -> Vec<Option
     values.into_iter().map(|value| value.map(|value| String::from_utf8(value.into()).unwrap())).collect()
 }
 
-async fn untouched(state: &mut dyn StageState, prefix: &str, after: Option<&'static str>, limit: usize) -> Vec<String> {
+async fn untouched(
+    state: &mut dyn StageState,
+    prefix: &str,
+    after: Option<&'static str>,
+    limit: usize,
+) -> Vec<String> {
     let found = state.untouched(prefix.as_bytes(), after.map(key), limit).await.unwrap();
     found.into_iter().map(|(key, _)| String::from_utf8(key.into()).unwrap()).collect()
 }
@@ -62,7 +67,9 @@ async fn a_run_reads_what_it_wrote_and_the_next_what_was_committed() {
     let bench = works(Bench::new(), "s", |mut state| {
         Box::pin(async move {
             state.write(vec![put("a1", "x"), put("a2", "y"), put("b1", "z"), put("a3", "")]).await?;
-            state.write(vec![put("a1", "x2"), StateWrite::Delete(key("a2")), StateWrite::Touch(key("zz"))]).await?;
+            state
+                .write(vec![put("a1", "x2"), StateWrite::Delete(key("a2")), StateWrite::Touch(key("zz"))])
+                .await?;
             assert_eq!(
                 values(state.as_mut(), &["b1", "a2", "a1", "none", "zz", "a3"]).await,
                 [Some("z".into()), None, Some("x2".into()), None, None, Some(String::new())]
@@ -76,11 +83,16 @@ async fn a_run_reads_what_it_wrote_and_the_next_what_was_committed() {
     ran.succeeded();
     let bench = works(bench, "s", |mut state| {
         Box::pin(async move {
-            assert_eq!(values(state.as_mut(), &["a1", "a2", "a3", "zz"]).await, [Some("x2".into()), None, Some(String::new()), None]);
+            assert_eq!(
+                values(state.as_mut(), &["a1", "a2", "a3", "zz"]).await,
+                [Some("x2".into()), None, Some(String::new()), None]
+            );
             assert_eq!((state.count(b"a").await?, state.count(b"").await?), (2, 3));
             assert_eq!(untouched(state.as_mut(), "a", None, 9).await, ["a1", "a3"]);
             assert_eq!(untouched(state.as_mut(), "", Some("a1"), 1).await, ["a3"]);
-            state.write(vec![StateWrite::Touch(key("a1")), put("a5", "new"), StateWrite::Delete(key("b1"))]).await?;
+            state
+                .write(vec![StateWrite::Touch(key("a1")), put("a5", "new"), StateWrite::Delete(key("b1"))])
+                .await?;
             assert_eq!(untouched(state.as_mut(), "", None, 9).await, ["a3"]);
             assert_eq!((state.count(b"").await?, state.count_untouched(b"").await?), (3, 1));
             Ok(())
@@ -108,7 +120,8 @@ async fn a_run_reads_what_it_wrote_and_the_next_what_was_committed() {
 async fn prefixes_are_bytes() {
     let bench = works(Bench::new(), "s", |mut state| {
         Box::pin(async move {
-            let keys: [&'static [u8]; 5] = [b"\xff", b"\xff\xff", b"\xff\xff\x01", b"\xfe\xff", b"\xfe\xff\xff"];
+            let keys: [&'static [u8]; 5] =
+                [b"\xff", b"\xff\xff", b"\xff\xff\x01", b"\xfe\xff", b"\xfe\xff\xff"];
             state.write(keys.map(|key| StateWrite::Put(key.into(), Bytes::new())).to_vec()).await
         })
     });
@@ -128,7 +141,8 @@ async fn prefixes_are_bytes() {
 
 #[tokio::test]
 async fn a_store_of_a_newer_version_is_refused_and_left_alone() {
-    let bench = works(Bench::new(), "s", |mut state| Box::pin(async move { state.write(vec![put("a", "b")]).await }));
+    let bench =
+        works(Bench::new(), "s", |mut state| Box::pin(async move { state.write(vec![put("a", "b")]).await }));
     bench.run(json!([])).await.succeeded();
     bench.execute("state/p.db", "UPDATE scraper_state_format SET version = 2");
     let before = std::fs::read(bench.path("state/p.db")).unwrap();
@@ -140,9 +154,9 @@ async fn a_store_of_a_newer_version_is_refused_and_left_alone() {
 #[tokio::test]
 async fn values_may_be_large() {
     let bench = works(Bench::new(), "s", |mut state| {
-        Box::pin(async move {
-            state.write(vec![StateWrite::Put(key("page"), vec![7; 20 << 20].into())]).await
-        })
+        Box::pin(
+            async move { state.write(vec![StateWrite::Put(key("page"), vec![7; 20 << 20].into())]).await },
+        )
     });
     let (bench, ran) = run(bench).await;
     ran.succeeded();
