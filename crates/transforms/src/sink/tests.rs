@@ -232,9 +232,9 @@ async fn an_output_that_nobody_reads_ends_the_run() {
 fn what_is_wrong_is_told_before_anything_runs() {
     let registry = crate::registry();
     let cases = [
-        ("file.JsonlSink", json!({}), "missing field `path`"),
+        ("file.JsonlSink", json!({}), "`path` is missing"),
         ("file.JsonlSink", json!({"path": ""}), "path: is empty"),
-        ("file.JsonlSink", json!({"path": "x", "mode": 1}), "unknown field `mode`"),
+        ("file.JsonlSink", json!({"path": "x", "mode": 1}), "unknown key `mode`"),
         (
             "file.CsvSink",
             json!({"path": "x", "delimiter": "ab"}),
@@ -247,7 +247,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
             "columns[2]: `a` stands here twice",
         ),
         ("file.CsvSink", json!({"path": "x", "columns": []}), "columns: names no column"),
-        ("console.ConsoleSink", json!({"format": "xml"}), "unknown variant `xml`"),
+        ("console.ConsoleSink", json!({"format": "xml"}), "`xml`"),
     ];
     for (class, kwargs, expected) in cases {
         let errors = registry.get(class).unwrap().build(kwargs.clone(), &Default::default());

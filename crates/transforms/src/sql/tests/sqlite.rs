@@ -379,7 +379,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
             json!({"db_path": "a", "tables": {"t": {"first_seen": "x", "last_seen": "x"}}}),
             "tables.t.last_seen: ",
         ),
-        (json!({"db_path": "a", "tables": {"t": {"unknown": 1}}}), "unknown field `unknown`"),
+        (json!({"db_path": "a", "tables": {"t": {"unknown": 1}}}), "tables.t.unknown: unknown key"),
     ];
     for (kwargs, expected) in cases {
         let errors = entry.build(kwargs.clone(), &Default::default()).err().map(|e| e.to_string());
