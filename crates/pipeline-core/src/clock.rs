@@ -47,18 +47,20 @@ pub struct SimClock {
     start: DateTime<Utc>,
     origin: tokio::time::Instant,
     offset: Arc<std::sync::atomic::AtomicI64>,
+    stepped: Arc<tokio::sync::Notify>,
 }
 
 impl SimClock {
     /// A clock that shows `start` now. Must be called within a Tokio runtime.
     pub fn new(start: DateTime<Utc>) -> Self {
-        Self { start, origin: tokio::time::Instant::now(), offset: Arc::default() }
+        Self { start, origin: tokio::time::Instant::now(), offset: Arc::default(), stepped: Arc::default() }
     }
 
     /// Sets the clock forwards (or, negative, backwards), as an administrator would.
     pub fn step(&self, by: TimeDelta) {
         let micros = by.num_microseconds().unwrap_or(0);
         self.offset.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
+        self.stepped.notify_waiters();
     }
 }
 
@@ -71,14 +73,24 @@ impl Clock for SimClock {
     }
 
     async fn sleep_until(&self, instant: DateTime<Utc>) {
-        while let Ok(left) = (instant - self.now()).to_std() {
+        loop {
+            // Before the clock is read, so that no step is overlooked.
+            let mut stepped = std::pin::pin!(self.stepped.notified());
+            stepped.as_mut().enable();
+            let Ok(left) = (instant - self.now()).to_std() else { return };
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(SLICE)).await;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LONGEST)) => {}
+                () = stepped => {}
+            }
         }
     }
 }
+
+/// Tokio's timers reach no further than about two years.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Measures how long something takes, by the monotonic clock.
 #[derive(Debug, Clone, Copy)]

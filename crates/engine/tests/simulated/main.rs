@@ -1,0 +1,5 @@
+//! The engine in simulated time: the ordered list of events is the assertion.
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod week;
+mod world;

@@ -1,0 +1,57 @@
+//! A week with everything in it.
+
+use crate::world::{World, cron, every, same};
+
+#[tokio::test(start_paused = true)]
+async fn a_daily_job_fires_each_day_at_its_local_time_over_a_change_of_clocks() {
+    let world = World::new("2026-03-27 12:00").await;
+    let process =
+        world.start([world.pipeline("books").scheduled(cron("30 2 * * *", "Europe/Stockholm"))]).await;
+    world.until("2026-03-31 12:00").await;
+    process.stop().await;
+    same(
+        &world.lines(),
+        "
+        2026-03-27 12:00:00 registered pipeline_books next 03-28T01:30:00
+        2026-03-27 12:00:00 started
+        2026-03-28 01:30:00 fired pipeline_books 03-28T01:30:00 schedule
+        2026-03-28 01:30:00 attempt_started pipeline_books 03-28T01:30:00 #1 late 0s
+        2026-03-28 01:30:00 finished pipeline_books 03-28T01:30:00 #1 succeeded
+        2026-03-29 01:00:00 fired pipeline_books 03-29T01:00:00 schedule
+        2026-03-29 01:00:00 attempt_started pipeline_books 03-29T01:00:00 #1 late 0s
+        2026-03-29 01:00:00 finished pipeline_books 03-29T01:00:00 #1 succeeded
+        2026-03-30 00:30:00 fired pipeline_books 03-30T00:30:00 schedule
+        2026-03-30 00:30:00 attempt_started pipeline_books 03-30T00:30:00 #1 late 0s
+        2026-03-30 00:30:00 finished pipeline_books 03-30T00:30:00 #1 succeeded
+        2026-03-31 00:30:00 fired pipeline_books 03-31T00:30:00 schedule
+        2026-03-31 00:30:00 attempt_started pipeline_books 03-31T00:30:00 #1 late 0s
+        2026-03-31 00:30:00 finished pipeline_books 03-31T00:30:00 #1 succeeded
+        2026-03-31 12:00:00 stopping
+        2026-03-31 12:00:00 stopped
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_keeps_its_anchor_over_restarts() {
+    let world = World::new("2026-01-01 12:00").await;
+    let daily = || world.pipeline("books").scheduled(every("24h"));
+    for day in 1..=4 {
+        // A deploy every day, one hour before the fire.
+        let process = world.start([daily()]).await;
+        world.until(&format!("2026-01-{:02} 11:00", day + 1)).await;
+        process.stop().await;
+    }
+    same(
+        &world.lines_of(&["fired", "registered", "kept"]),
+        "
+        2026-01-01 12:00:00 registered pipeline_books next 01-02T12:00:00
+        2026-01-02 11:00:00 kept pipeline_books next 01-02T12:00:00
+        2026-01-02 12:00:00 fired pipeline_books 01-02T12:00:00 schedule
+        2026-01-03 11:00:00 kept pipeline_books next 01-03T12:00:00
+        2026-01-03 12:00:00 fired pipeline_books 01-03T12:00:00 schedule
+        2026-01-04 11:00:00 kept pipeline_books next 01-04T12:00:00
+        2026-01-04 12:00:00 fired pipeline_books 01-04T12:00:00 schedule
+        ",
+    );
+}
