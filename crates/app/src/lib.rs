@@ -22,4 +22,4 @@ pub use pipelines::{ScheduleChecker, default_zone, load, registry, schedule_of};
 pub use setup::Setup;
 pub use signals::{Signal, Signals};
 pub use terminal::Terminal;
-pub use tls::install_tls;
+pub use tls::{install_tls, tls_client};

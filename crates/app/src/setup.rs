@@ -40,6 +40,8 @@ impl Setup {
         let terminal = Terminal::new(redactor.clone());
         let mut services = Services::default();
         services.insert(transforms::Console::new(terminal.clone()));
+        let own = environment.only_in_file().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        services.insert(transforms::CommandEnvironment(own.collect()));
         let registry = crate::pipelines::registry();
         Self { environment, redactor, terminal, clock: Arc::new(SystemClock), registry, services }
     }

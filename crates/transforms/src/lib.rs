@@ -17,6 +17,7 @@ mod topics;
 use pipeline_core::Registry;
 
 pub use diff::{BaselineKwargs, DiffParser, DiffParserKwargs, MaxRemoved};
+pub use fetch::CommandEnvironment;
 pub use output::{Console, Output};
 pub use sink::{
     ConsoleFormat, ConsoleSink, ConsoleSinkKwargs, CsvSink, CsvSinkKwargs, JsonlSink, JsonlSinkKwargs,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::progress::ProgressLine;
 use super::summary::{Outcome, PipelineSummary};
+use crate::notify::{Notice, Notifier};
 use crate::setup::Setup;
 
 /// What all pipelines of a one-shot run share.
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) requested_at: DateTime<Utc>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) groups: HashMap<String, Arc<Semaphore>>,
+    /// Tells webhooks and heartbeats, where any pipeline names one.
+    pub(super) notifier: Option<Notifier>,
 }
 
 impl Shared {
@@ -46,20 +49,36 @@ impl Shared {
                 && pipeline.retry.allows_after(attempt);
             if may_retry {
                 let delay = pipeline.retry.delay_after(attempt, dice(&run_id, attempt));
-                let error = report.error.as_deref().unwrap_or_default();
-                let (number, wait) = (attempt, pipeline_core::duration::format(delay));
+                let wait = pipeline_core::duration::format(delay);
+                let of = pipeline.retry.max_attempts;
                 tracing::warn!(
                     pipeline = pipeline.name,
-                    "attempt {number} {}: {error}; again in {wait}",
-                    report.outcome
+                    "attempt {attempt} of {of} was no success: again in {wait}"
                 );
                 if self.wait(delay).await {
                     attempt += 1;
                     continue;
                 }
             }
-            return self.summary(pipeline, report, attempt, first_start);
+            let summary = self.summary(pipeline, report, attempt, first_start);
+            self.tell(pipeline, &run_id, attempt, &summary);
+            return summary;
         }
+    }
+
+    fn tell(&self, pipeline: &Pipeline, run_id: &str, attempt: u32, summary: &PipelineSummary) {
+        let Some(notifier) = &self.notifier else { return };
+        let notice = Notice {
+            pipeline: pipeline.name.clone(),
+            run_id: run_id.to_owned(),
+            job_id: None,
+            scheduled_for: self.requested_at,
+            outcome: summary.outcome.as_str().to_owned(),
+            attempt,
+            error: summary.error.clone(),
+            finished_at: self.setup.clock.now(),
+        };
+        notifier.ended(pipeline, &notice);
     }
 
     fn summary(
@@ -132,7 +151,10 @@ impl Shared {
         let pipeline = report.pipeline.as_str();
         let took = super::summary::seconds(report.duration_ms);
         match (&report.error, &report.note) {
-            (Some(error), _) => tracing::error!(pipeline, run, "{} in {took}: {error}", report.outcome),
+            (Some(error), _) => {
+                let error = super::summary::without_name(error, pipeline);
+                tracing::error!(pipeline, run, "{} in {took}: {error}", report.outcome);
+            }
             (None, Some(note)) => tracing::info!(pipeline, run, "{} in {took} ({note})", report.outcome),
             (None, None) => tracing::info!(pipeline, run, "{} in {took}", report.outcome),
         }

@@ -148,11 +148,19 @@ fn row(summary: &PipelineSummary) -> [String; 4] {
     let mut rest = summary.stages.iter().map(stage).collect::<Vec<_>>().join(", ");
     for remark in [&summary.note, &summary.error].into_iter().flatten() {
         let separator = if rest.is_empty() { "" } else { "  " };
-        let own = format!("pipeline `{}`, ", summary.pipeline);
-        let remark = remark.strip_prefix(&own).unwrap_or(remark);
+        let remark = without_name(remark, &summary.pipeline);
         rest.push_str(&format!("{separator}{}", remark.replace('\n', " ")));
     }
     [summary.pipeline.clone(), summary.outcome.as_str().to_owned(), seconds(summary.duration_ms), rest]
+}
+
+/// An error without the name of its pipeline, where that stands beside it.
+pub(super) fn without_name<'a>(error: &'a str, pipeline: &str) -> &'a str {
+    let own = format!("pipeline `{pipeline}`");
+    match error.strip_prefix(&own) {
+        Some(rest) => rest.trim_start_matches([',', ':']).trim_start(),
+        None => error,
+    }
 }
 
 /// `0.31s`, `2m05s`, `1h02m`.

@@ -73,10 +73,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let cases = [
-            (json!({"items": []}), "missing field `topic`"),
+            (json!({"items": []}), "`topic` is missing"),
             (json!({"topic": "", "items": []}), "topic: a topic must not be empty"),
-            (json!({"topic": "t", "items": [1]}), "an object"),
-            (json!({"topic": "t", "items": [], "more": 1}), "unknown field `more`"),
+            (json!({"topic": "t", "items": [1]}), "items[0]: expected a map"),
+            (json!({"topic": "t", "items": [], "more": 1}), "unknown key `more`"),
         ];
         for (kwargs, expected) in cases {
             let error = build_error("items.ItemsFetcher", kwargs);

@@ -8,6 +8,8 @@ pub(crate) mod testing;
 
 use pipeline_core::Registry;
 
+pub use exec::CommandEnvironment;
+
 /// Registers the classes of this folder.
 pub(crate) fn register(registry: &mut Registry) {
     registry.register::<file::FileFetcher>();

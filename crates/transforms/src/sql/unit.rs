@@ -267,7 +267,10 @@ impl Inner {
         });
         let connection = opened.map_err(|error| fatal("opening a temporary database", error))?;
         if real.exists() {
-            let mode = if dry_run { "ro" } else { "rw" };
+            // A reader that must not write leaves the files beside a database in WAL mode behind. So a dry run,
+            // which never begins to write, opens one that nobody uses like a writer, who tidies up.
+            let in_use = ["-wal", "-shm"].iter().any(|end| beside(real, end).exists());
+            let mode = if dry_run && in_use { "ro" } else { "rw" };
             attach(&connection, real, mode).map_err(|error| fatal("opening", error))?;
             self.attached = true;
         }
@@ -321,6 +324,13 @@ impl Inner {
             _ => Ok(()),
         }
     }
+}
+
+/// The path of a file that SQLite keeps beside a database.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 impl std::fmt::Debug for SqliteUnit {

@@ -13,4 +13,5 @@ mod transform;
 mod watchdog;
 
 pub(crate) use fetcher::CommandFetcher;
+pub use process::CommandEnvironment;
 pub(crate) use transform::CommandTransform;

@@ -37,6 +37,17 @@ const LOGGED_LINE: usize = 4096;
 /// The last lines of stderr, which go into the error.
 const LAST_LINES: usize = 5;
 
+/// Variables that every command gets on top of what it inherits: those of a `.env` file, which is never
+/// written into the environment of the program itself. A service of the composing program.
+#[derive(Clone, Default)]
+pub struct CommandEnvironment(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for CommandEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CommandEnvironment({} variables)", self.0.len())
+    }
+}
+
 /// A running command. When this is dropped, the command and its children are ended.
 pub(super) struct Process {
     /// Its standard input, where asked for.
@@ -115,6 +126,9 @@ impl Process {
         ctx.may_act().await?;
         let (program, arguments) = command.split_first().ok_or_else(|| StageError::fatal("no command"))?;
         let mut os_command = Command::new(program);
+        if let Some(environment) = ctx.service::<CommandEnvironment>() {
+            os_command.envs(environment.0.iter().cloned());
+        }
         os_command.args(arguments).envs(ctx.identity().environment());
         os_command.stdin(if with_input { Stdio::piped() } else { Stdio::null() });
         os_command.stdout(Stdio::piped()).stderr(Stdio::piped());
