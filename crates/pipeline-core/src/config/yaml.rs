@@ -19,7 +19,7 @@ use super::path::KeyPath;
 /// Lists and maps within each other.
 const MAX_DEPTH: usize = 64;
 /// Values of a file, those behind aliases counted each time.
-const MAX_NODES: usize = 1_000_000;
+const MAX_NODES: usize = 500_000;
 /// Values that aliases add.
 const MAX_ALIASED: usize = 100_000;
 
