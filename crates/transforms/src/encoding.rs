@@ -34,6 +34,27 @@ pub(crate) fn of_content_type(content_type: &str) -> Option<&'static Encoding> {
     })
 }
 
+/// Reads an XML document as UTF-8: its byte order mark decides over what it declares, and that over
+/// `otherwise`.
+pub(crate) fn xml_reader(
+    mut reader: Box<dyn Read + Send>,
+    otherwise: &'static Encoding,
+) -> io::Result<Box<dyn Read + Send>> {
+    let mut start = Vec::new();
+    (&mut reader).take(256).read_to_end(&mut start)?;
+    let declared = declared_in_xml(&start);
+    utf8_reader(Box::new(io::Cursor::new(start).chain(reader)), declared.unwrap_or(otherwise))
+}
+
+fn declared_in_xml(start: &[u8]) -> Option<&'static Encoding> {
+    let text = String::from_utf8_lossy(start);
+    let declaration = text.trim_start().strip_prefix("<?xml")?.split("?>").next()?;
+    let value = declaration.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
+    let value = value.strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;
+    // A declaration that could be read is no UTF-16, whatever it says.
+    Encoding::for_label(value.as_bytes()).filter(|encoding| encoding.is_ascii_compatible())
+}
+
 /// Reads text of this encoding as UTF-8, without its byte order mark; a byte order mark decides over the
 /// encoding that was named.
 ///
@@ -166,6 +187,23 @@ mod tests {
             read(b"a\x81\xff\x81\xffb", "shift_jis").unwrap_err().to_string().contains("are not shift_jis")
         );
         assert!(by_name("klingon").unwrap_err().contains("`klingon` is not an encoding"));
+    }
+
+    #[test]
+    fn xml_declares_its_encoding() {
+        let cases: [(&[u8], &str); 6] = [
+            (b"<?xml version=\"1.0\" encoding='ISO-8859-1'?><a>\xe9</a>", "\u{e9}"),
+            (b"<?xml version=\"1.0\"?><a>\xc3\xa9</a>", "\u{e9}"),
+            (b"<?xml encoding=\"utf-16\"?><a>\xc3\xa9</a>", "\u{e9}"),
+            (b"\xef\xbb\xbf<?xml encoding=\"koi8-r\"?><a>\xc3\xa9</a>", "\u{e9}"),
+            (b"\xff\xfe<\0a\0>\0\xe9\0", "\u{e9}"),
+            (b"", ""),
+        ];
+        for (bytes, expected) in cases {
+            let mut text = String::new();
+            xml_reader(Box::new(bytes), UTF_8).unwrap().read_to_string(&mut text).unwrap();
+            assert!(text.contains(expected) && !text.contains('\u{feff}'), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,21 @@
 use std::io::Read;
 
 use pipeline_core::{ParsedItem, ParserOutput, Payload, RawItem, Record, StageContext, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What a payload without rows is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NoRows {
+    /// Suspect: it is said in the log, and a later diff takes nothing that is missing for removed.
+    #[default]
+    Warn,
+    /// As good as any.
+    Ok,
+    /// An error of that payload.
+    Error,
+}
 
 /// The rows of one payload on their way out.
 pub(super) struct Rows<'a> {
@@ -55,5 +70,22 @@ impl<'a> Rows<'a> {
     /// Where it cannot be opened.
     pub(super) fn open(&self, payload: Payload) -> Result<Box<dyn Read + Send>, StageError> {
         payload.into_reader().map_err(|error| self.failed("cannot be opened").caused_by(error))
+    }
+
+    /// Says that the payload has no rows, as far as that is to be said.
+    ///
+    /// # Errors
+    /// Where it is to be an error.
+    pub(super) fn none(&self, what: NoRows, why: &str) -> Result<(), StageError> {
+        match what {
+            NoRows::Ok => Ok(()),
+            NoRows::Warn => {
+                let message = format!("{}: {why}", self.source);
+                self.ctx.warn(&*message);
+                self.ctx.mark_incomplete(message);
+                Ok(())
+            }
+            NoRows::Error => Err(self.failed(why).hint("has the source changed?")),
+        }
     }
 }

@@ -20,10 +20,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::meta::Meta;
-use super::rows::Rows;
+use super::rows::{NoRows, Rows};
 use crate::topics;
 use extract::{Element, Extractor, Links};
 pub(crate) use fields::Fields;
+pub(super) use fields::regex_error;
 pub(crate) use query::Query;
 
 /// A page larger than this is not one.
@@ -49,19 +50,6 @@ pub(crate) struct HtmlParserKwargs {
     /// What a page is on which `rows` matches nothing.
     #[serde(default)]
     no_rows: NoRows,
-}
-
-/// What a page without rows is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NoRows {
-    /// Suspect: it is said in the log, and a later diff takes nothing that is missing for removed.
-    #[default]
-    Warn,
-    /// As good as any.
-    Ok,
-    /// An error of that page.
-    Error,
 }
 
 /// Makes an item of each row of a page.
@@ -131,15 +119,7 @@ impl HtmlParser {
         html: impl Fn(E) -> String,
     ) -> Result<(), StageError> {
         if let (Some(query), true) = (&self.rows, found.is_empty()) {
-            let message = format!("no row matches `{}`", query.css());
-            match self.no_rows {
-                NoRows::Ok => {}
-                NoRows::Warn => {
-                    rows.ctx.warn(format!("{}: {message}", rows.source));
-                    rows.ctx.mark_incomplete(format!("{}: {message}", rows.source));
-                }
-                NoRows::Error => return Err(rows.failed(message).hint("has the page changed?")),
-            }
+            return rows.none(self.no_rows, &format!("no row matches `{}`", query.css()));
         }
         let meta = self.extractor.meta.values(&rows.metadata);
         for (number, row) in (1..).zip(found) {
@@ -160,6 +140,6 @@ impl HtmlParser {
 }
 
 /// The URL of a page: what the fetcher says, else its source where that is one.
-fn page_url(metadata: &Record, source: &str) -> Option<Url> {
+pub(super) fn page_url(metadata: &Record, source: &str) -> Option<Url> {
     metadata.get_str("url").and_then(|url| Url::parse(url).ok()).or_else(|| Url::parse(source).ok())
 }

@@ -111,7 +111,7 @@ async fn a_page_where_no_row_matches_is_suspect() {
     for (no_rows, error) in [
         ("warn", None),
         ("ok", None),
-        ("error", Some("p.html: no row matches `.gone` (has the page changed?)")),
+        ("error", Some("p.html: no row matches `.gone` (has the source changed?)")),
     ] {
         let kwargs = json!({"rows": ".gone", "fields": {"f": "a"}, "no_rows": no_rows});
         let done = parse(SHOP, kwargs, OnError::Fail).await;
