@@ -5,9 +5,13 @@
 //! [`SchedulerControl`]: bot::SchedulerControl
 
 pub mod bot;
+pub mod delivery;
+mod fingerprint;
 mod http;
 mod lock;
 mod message;
+pub mod outbox;
+pub mod sink;
 mod text;
 mod window;
 

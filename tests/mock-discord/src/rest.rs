@@ -72,7 +72,12 @@ pub(crate) async fn serve(
     if let Some(rest) = full_path.strip_prefix("/__mock") {
         return Ok(respond(control::answer(&shared, head.method.as_str(), rest, &bytes)));
     }
-    let path = full_path.strip_prefix("/api/v10").unwrap_or(&full_path).to_owned();
+    // The URLs of webhooks that Discord shows name no version.
+    let known = full_path
+        .strip_prefix("/api/v10/")
+        .or_else(|| full_path.strip_prefix("/api/").filter(|rest| rest.starts_with("webhooks/")));
+    let is_api = known.is_some();
+    let path = known.map_or_else(|| full_path.clone(), |rest| format!("/{rest}"));
     let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let parsed = parse_body(header("content-type").as_deref(), &bytes);
     let (body, files) = match &parsed {
@@ -96,7 +101,7 @@ pub(crate) async fn serve(
     });
     let call = Call { method, path, query, body, files, bearer };
     let real = || match &parsed {
-        Ok(_) if !full_path.starts_with("/api/v10/") => Refusal::new(404, 0, "404: Not Found").into(),
+        Ok(_) if !is_api => Refusal::new(404, 0, "404: Not Found").into(),
         Ok(_) => judge(&shared, &call, at),
         Err(why) => Refusal::form("body", why).into(),
     };

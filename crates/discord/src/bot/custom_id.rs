@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fingerprint::of as fingerprint;
 use crate::text::length;
 
 /// The longest id of a button, and the longest value of a choice.
@@ -67,12 +68,6 @@ impl fmt::Display for Reference {
             Self::Fingerprint(fingerprint) => write!(f, "#{fingerprint:016x}"),
         }
     }
-}
-
-/// FNV-1a: stable over versions of this program, which std's hasher is not.
-pub(crate) fn fingerprint(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Button {

@@ -12,9 +12,10 @@ use super::autocomplete;
 use super::commands::{self, Call, Defer, Failure, Plan, refuse};
 use super::context::Bot;
 use super::control::{ControlError, Requester};
-use super::custom_id::{Button, fingerprint};
+use super::custom_id::Button;
 use super::event::{Action, Choice, Interaction};
 use super::responder::Responder;
+use crate::fingerprint::of as fingerprint;
 use crate::message::{EPHEMERAL, Message};
 
 /// Takes an interaction on. Returns at once: the connection is not read while this runs.

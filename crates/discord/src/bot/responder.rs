@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::context::Bot;
-use super::custom_id::fingerprint;
 use super::event::Interaction;
 use super::rest::RestError;
+use crate::fingerprint::of as fingerprint;
 use crate::message::Message;
 
 /// How long a last word is worth trying to deliver.

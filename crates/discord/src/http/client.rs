@@ -28,7 +28,6 @@ pub(crate) struct Upload {
 /// What a request carries.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    Empty,
     Json(Bytes),
     /// A JSON payload and a file.
     Form(Bytes, Upload),
@@ -108,7 +107,6 @@ impl Client {
             request = request.header(AUTHORIZATION, value);
         }
         request = match body {
-            Body::Empty => request,
             Body::Json(json) => request.header(CONTENT_TYPE, "application/json").body(json),
             Body::Form(json, file) => {
                 let json = Part::stream(json).mime_str("application/json").map_err(|e| broken(&e))?;

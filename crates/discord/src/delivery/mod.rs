@@ -1,0 +1,11 @@
+//! Sends what waits in the outbox: at its own pace, in order, each message at least once, and never again what Discord has
+//! refused for good.
+
+mod batch;
+mod pace;
+mod reason;
+mod send;
+mod verdict;
+mod worker;
+
+pub use worker::{Delivery, DeliveryConfig, Drained};
