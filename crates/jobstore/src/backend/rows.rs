@@ -462,7 +462,6 @@ pub(crate) struct MessageRow {
     pub(crate) next_at: i64,
     pub(crate) error: Option<String>,
     pub(crate) created_at: i64,
-    pub(crate) owner: Option<Owner>,
     pub(crate) claimed_until: Option<i64>,
 }
 

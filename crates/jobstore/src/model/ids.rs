@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -102,11 +101,8 @@ impl Owner {
 #[diesel(sql_type = Text)]
 pub struct RunId(Uuid);
 
-/// The highest id handed out by this process, so that its ids never go back, even when its clock does.
-static LAST_ID: Mutex<u128> = Mutex::new(0);
-
 impl RunId {
-    /// A new id. Ids made by one process for the same or a later `now` are greater than all that it made before.
+    /// A new id, created at `now`.
     pub fn generate(now: DateTime<Utc>) -> Self {
         RunIds::new(now).next_id()
     }
@@ -153,11 +149,6 @@ impl RunIds {
     }
 
     pub(crate) fn next_id(&mut self) -> RunId {
-        let mut last = LAST_ID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.next <= *last {
-            self.next = *last + self.step;
-        }
-        *last = self.next;
         let id = self.next;
         self.next += self.step;
         let millis = u64::try_from((id >> 74) & ((1 << 48) - 1)).unwrap_or(u64::MAX);
@@ -288,16 +279,6 @@ mod tests {
         assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
         assert!(id >= RunId::lower_bound(at(1_700_000_000_123)));
         assert!(id.created_at() >= at(1_700_000_000_123));
-    }
-
-    #[test]
-    fn ids_never_go_back_even_when_the_clock_does() {
-        let first = RunId::generate(at(1_800_000_000_000));
-        let mut ids = RunIds::new(at(1_750_000_000_000));
-        let second = ids.next_id();
-        let third = ids.next_id();
-        let fourth = RunId::generate(at(1_800_000_000_000));
-        assert!(first < second && second < third && third < fourth, "{first} {second} {third} {fourth}");
     }
 
     #[test]

@@ -23,12 +23,6 @@ use crate::schema::{
 const OVERDUE: i64 = 500;
 
 #[derive(diesel::QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    value: i64,
-}
-
-#[derive(diesel::QueryableByName)]
 struct Truth {
     #[diesel(sql_type = Bool)]
     value: bool,

@@ -31,6 +31,8 @@ pub(crate) async fn edit(
     edits: &[JobEdit],
     now: i64,
 ) -> Result<Vec<JobEdited>, StoreError> {
+    // One batch of a namespace at a time: two that name the same jobs in different orders would wait for each other.
+    io::lock_guards(c, &[format!("jobs:{namespace}")]).await?;
     let mut results = Vec::with_capacity(edits.len());
     let mut rest = edits;
     while !rest.is_empty() {

@@ -59,10 +59,10 @@ fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The committed entries of a scope and a range of keys, as the end of a statement. `$1` to `$3` are the scope, `$4` is
-/// the first key, `$5` the one that ends the range (unless `$6` is 0), `$7` and `$8` the attempt that has not written
-/// them (unless `$8` is 0).
+/// the first key, `$6` the one that ends the range (unless `$5` is 0), `$7` and `$8` the attempt that has not written
+/// them (unless `$8` is 0). SQLite numbers such parameters in the order of their first appearance: so they appear.
 const RANGE: &str = "FROM scraper_stage_state k \
-    WHERE k.namespace = $1 AND k.pipeline = $2 AND k.stage = $3 AND k.key >= $4 AND ($6 = 0 OR k.key < $5) \
+    WHERE k.namespace = $1 AND k.pipeline = $2 AND k.stage = $3 AND k.key >= $4 AND ($5 = 0 OR k.key < $6) \
     AND NOT EXISTS (SELECT 1 FROM scraper_stage_staged s WHERE s.run_id = $7 AND s.attempt = $8 \
         AND s.pipeline = k.pipeline AND s.stage = k.stage AND s.key = k.key)";
 
@@ -123,8 +123,8 @@ pub(crate) async fn scan(
             .bind::<Text, _>(&scope.pipeline)
             .bind::<Text, _>(&scope.stage)
             .bind::<Binary, _>(&range.from)
-            .bind::<Binary, _>(&range.to)
             .bind::<Integer, _>(range.ends)
+            .bind::<Binary, _>(&range.to)
             .bind::<Text, _>(&range.run)
             .bind::<Integer, _>(range.attempt)
             .bind::<BigInt, _>(Sizes::limit(limit))
@@ -146,8 +146,8 @@ pub(crate) async fn count(
         .bind::<Text, _>(&scope.pipeline)
         .bind::<Text, _>(&scope.stage)
         .bind::<Binary, _>(&range.from)
-        .bind::<Binary, _>(&range.to)
         .bind::<Integer, _>(range.ends)
+        .bind::<Binary, _>(&range.to)
         .bind::<Text, _>(&range.run)
         .bind::<Integer, _>(range.attempt)
         .get_result(c)

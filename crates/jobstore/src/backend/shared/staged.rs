@@ -90,6 +90,7 @@ pub(crate) async fn apply(
     key: &AttemptKey,
     now: i64,
 ) -> Result<(), StoreError> {
+    // SQLite numbers parameters in the order of their first appearance: so they appear.
     for sql in [
         "DELETE FROM scraper_stage_state WHERE namespace = $1 AND EXISTS (\
             SELECT 1 FROM scraper_stage_staged s WHERE s.run_id = $2 AND s.attempt = $3 AND s.op = 'delete' \
@@ -110,13 +111,13 @@ pub(crate) async fn apply(
     diesel::sql_query(
         "INSERT INTO scraper_outbox \
             (namespace, pipeline, stage, run_id, target, kind, payload, state, attempts, next_at, created_at) \
-            SELECT $1, s.pipeline, s.stage, s.run_id, s.target, s.kind, s.payload, 'waiting', 0, $4, $4 \
-            FROM scraper_outbox_staged s WHERE s.run_id = $2 AND s.attempt = $3 ORDER BY s.seq",
+            SELECT $1, s.pipeline, s.stage, s.run_id, s.target, s.kind, s.payload, 'waiting', 0, $2, $2 \
+            FROM scraper_outbox_staged s WHERE s.run_id = $3 AND s.attempt = $4 ORDER BY s.seq",
     )
     .bind::<Text, _>(namespace)
+    .bind::<BigInt, _>(now)
     .bind::<Text, _>(key.run)
     .bind::<Integer, _>(key.attempt)
-    .bind::<BigInt, _>(now)
     .execute(c)
     .await?;
     discard(c, key).await
