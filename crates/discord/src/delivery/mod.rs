@@ -8,4 +8,5 @@ mod send;
 mod verdict;
 mod worker;
 
-pub use worker::{Delivery, DeliveryConfig, Drained};
+pub(crate) use verdict::Verdict;
+pub use worker::{BadToken, Delivery, DeliveryConfig, Drained};

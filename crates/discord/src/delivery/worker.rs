@@ -119,7 +119,7 @@ impl Delivery {
     /// # Errors
     /// Where the token cannot be sent.
     pub fn new(config: DeliveryConfig, service: DiscordService) -> Result<Self, BadToken> {
-        let sender = Sender::new(config.token.as_ref(), config.api_base).map_err(BadToken)?;
+        let sender = Sender::new(config.token.as_ref(), config.api_base).map_err(BadToken::from)?;
         let now = config.clock.now();
         let unique = crate::fingerprint::of(&format!("{} {}", now.timestamp_micros(), std::process::id()));
         let shared = Shared {
@@ -257,7 +257,13 @@ impl Delivery {
 /// The bot's token cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("messages to Discord cannot be sent: {0}")]
-pub struct BadToken(#[source] SendError);
+pub struct BadToken(String);
+
+impl From<SendError> for BadToken {
+    fn from(error: SendError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl Shared {
     fn parked_targets(&self) -> Vec<String> {

@@ -24,7 +24,8 @@ async fn commands_are_registered_once() {
     assert_eq!((request.path.as_str(), request.status), ("/applications/9/commands", Some(200)));
     assert_eq!(request.authorization.as_deref(), Some("Bot mock-token"));
     // name, options (name, required, autocomplete), for everyone
-    let table: [(&str, &[(&str, bool, bool)], bool); 10] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, bool, bool)], bool);
+    let table: [Row<'_>; 10] = [
         ("run", &[("pipeline_name", true, true)], false),
         ("schedule", &[("pipeline_name", true, true), ("cron", true, false)], false),
         ("jobs", &[], false),

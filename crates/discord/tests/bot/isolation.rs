@@ -1,9 +1,10 @@
 //! Neither half keeps the other waiting: Discord in trouble, the scheduler in trouble, and the end of both.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use discord::bot::{BotConfig, BotState, RunOutcome, run_bot};
 use mock_discord::{Fault, Interaction, LimitShape, MockConfig, Rule};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::scheduler::{FakeScheduler, Mood};

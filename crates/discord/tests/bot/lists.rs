@@ -1,10 +1,11 @@
 //! Lists, their pages, and suggestions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use discord::bot::PipelineInfo;
 use mock_discord::{Interaction, Message};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::scheduler::{FakeScheduler, Mood};
 use crate::support::World;

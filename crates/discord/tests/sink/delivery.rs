@@ -1,7 +1,7 @@
 //! The delivery when Discord is slow, strict, away, or comes back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use discord::delivery::Drained;
 use discord::outbox::{Counts, MemoryOutbox};
@@ -9,6 +9,7 @@ use discord::sink::DiscordService;
 use mock_discord::{Fault, LimitShape, Message, MockConfig, MockDiscord, Rule};
 use pipeline_core::SystemClock;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{LONG, World, channel, delivery, numbered};
 

@@ -1,0 +1,13 @@
+//! Alerts: a channel is told when a pipeline fails, once for each failure with a counter, and once when it recovers.
+//!
+//! [`Alerts::notify`] takes what a run came to and returns at once; whatever Discord does is the business of
+//! [`Alerts::run`]. What is known of each failing pipeline is small, so nothing is ever dropped for want of room.
+
+mod book;
+mod render;
+mod store;
+mod worker;
+
+pub use book::{AlertKind, RunNotice};
+pub use store::{AlertStore, FileAlertStore};
+pub use worker::{AlertConfig, Alerts};
