@@ -1,6 +1,7 @@
 //! `sql.DatabaseSink`.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline_core::{
@@ -11,6 +12,7 @@ use pipeline_core::{
 use super::databases::Databases;
 use super::kwargs::DatabaseSinkKwargs;
 use super::place::Place;
+use super::postgres::{PgPlace, PgUnit, PgWrite};
 use super::routes::{DiffRoute, Route, Routing, diff_key, history_row};
 use super::sqlite_write::SqliteWrite;
 use super::tables::{Dialect, Staging};
@@ -37,8 +39,16 @@ kwargs:
     fn build(kwargs: DatabaseSinkKwargs, _: &BuildContext) -> Result<Box<dyn Transform>, BuildErrors> {
         let mut errors = BuildErrors::default();
         let place = errors.collect(Place::of(kwargs.db_path.as_deref(), kwargs.db_url.as_deref()));
+        let place = place.and_then(|place| {
+            errors.collect(match place {
+                Place::Sqlite(path) => Ok(Where::Sqlite(path)),
+                Place::Postgres(url) => PgPlace::parse(&url)
+                    .map(|place| Where::Postgres(Box::new(place), url))
+                    .map_err(|why| BuildErrors::at("db_url", why)),
+            })
+        });
         let dialect = match place {
-            Some(Place::Postgres(_)) => Dialect::Postgres,
+            Some(Where::Postgres(..)) => Dialect::Postgres,
             _ => Dialect::Sqlite,
         };
         let routing = errors.collect(Routing::new(&kwargs, dialect));
@@ -56,8 +66,14 @@ kwargs:
     }
 }
 
+enum Where {
+    Sqlite(PathBuf),
+    /// How to connect, and the URL, which tells one database from another.
+    Postgres(Box<PgPlace>, String),
+}
+
 struct Running {
-    place: Place,
+    place: Where,
     routing: Routing,
     topics: Option<Vec<Topic>>,
     staging: Staging,
@@ -68,6 +84,7 @@ struct Running {
 
 enum Unit {
     Sqlite(Arc<SqliteUnit>),
+    Postgres(Arc<PgUnit>),
 }
 
 impl Sink for Running {
@@ -81,12 +98,18 @@ impl Sink for Running {
     async fn open(&mut self, ctx: &StageContext) -> Result<(), StageError> {
         self.vars = Some(JqVars::new(ctx.run()));
         self.unit = Some(match &self.place {
-            Place::Sqlite(path) => {
+            Where::Sqlite(path) => {
                 let unit = Databases::sqlite(ctx.run(), path);
                 unit.probe().await?;
                 Unit::Sqlite(unit)
             }
-            Place::Postgres(_) => return Err(StageError::fatal("PostgreSQL")),
+            Where::Postgres(place, url) => {
+                let unit = Databases::postgres(ctx.run(), url, || PgUnit::new((**place).clone()));
+                if !ctx.is_dry_run() {
+                    unit.probe().await?;
+                }
+                Unit::Postgres(unit)
+            }
         });
         Ok(())
     }
@@ -117,6 +140,7 @@ impl Sink for Running {
         let stage = format!("stage {} ({})", ctx.number(), ctx.class());
         match &self.unit {
             Some(Unit::Sqlite(unit)) => unit.add_part(SqliteWrite::new(staged, stage)),
+            Some(Unit::Postgres(unit)) => unit.add_part(PgWrite::new(staged, stage)).await,
             None => return Err(StageError::fatal("the sink was not opened")),
         }
         Ok(())

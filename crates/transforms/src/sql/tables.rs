@@ -20,8 +20,8 @@ pub(crate) enum Dialect {
     Postgres,
 }
 
-/// More columns no table can have.
-const MAX_COLUMNS: [usize; 2] = [2000, 1600];
+/// More columns no table can have; some of PostgreSQL's 1,600 are needed on the way there.
+const MAX_COLUMNS: [usize; 2] = [2000, 1590];
 
 /// So many tables are a mistake in the choice of topics.
 const MAX_TABLES: usize = 500;
@@ -168,7 +168,19 @@ impl Staging {
     /// Checks that a row could be written, without keeping it.
     pub(crate) fn check_row(&mut self, table: usize, content: &Record) -> Result<(), StageError> {
         let layout = self.layout(table, content.shape())?;
-        check_key(&self.tables[table].spec, &layout, content)
+        check_key(&self.tables[table].spec, &layout, content)?;
+        self.check_values(content)
+    }
+
+    /// PostgreSQL has no text with a NUL in it.
+    fn check_values(&self, content: &Record) -> Result<(), StageError> {
+        let has_nul = |value: &Value| value.as_str().is_some_and(|text| memchr::memchr(0, text.as_bytes()).is_some());
+        if self.dialect == Dialect::Sqlite || !content.values().iter().any(has_nul) {
+            return Ok(());
+        }
+        let field = content.iter().find(|(_, value)| has_nul(value)).map_or("", |(name, _)| name);
+        Err(StageError::item(format!("the field `{field}` holds a NUL, which PostgreSQL cannot keep"))
+            .hint("remove it before (map.Map)"))
     }
 
     /// Puts a row aside.
@@ -180,6 +192,7 @@ impl Staging {
     ) -> Result<(), StageError> {
         let layout = self.layout(table, content.shape())?;
         check_key(&self.tables[table].spec, &layout, content)?;
+        self.check_values(content)?;
         let times = self.time_columns(table);
         let time = if times.is_empty() { None } else { Some(self.time_text(seen_at)) };
         let spool = match &mut self.spool {
