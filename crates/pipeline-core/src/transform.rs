@@ -52,7 +52,7 @@ pub trait Sink: Send + Sized + 'static {
         matches!(item, Item::Parsed(_))
     }
 
-    /// Called once, before the first item.
+    /// Called once: before the first item, or at the end of an input without any.
     ///
     /// # Errors
     /// What ends the run.
@@ -187,17 +187,20 @@ impl<S: Sink> Transform for SinkStage<S> {
                         failed.push((at, error));
                     }
                 }
+                let told = batch.errors.len();
                 for (at, error) in failed.into_iter().rev() {
                     let item = batch.items.remove(at);
                     batch.errors.push(if error.has_item() { error } else { error.with_item(item) });
                 }
+                // The first that failed is the one to be told.
+                batch.errors[told..].reverse();
                 sink.flush(&ctx).await?;
                 out.emit_batch(batch).await;
             }
-            if opened {
-                sink.finish(&ctx).await?;
+            if !opened {
+                sink.open(&ctx).await?;
             }
-            Ok(())
+            sink.finish(&ctx).await
         })
     }
 }

@@ -534,3 +534,54 @@ async fn what_a_fetcher_got_is_recorded_and_played_back_without_it() {
     let report = run(chain(100), playing).await;
     assert_eq!((report.stages[0].items_out, report.stages[1].items_out), (3, 5));
 }
+
+/// A sink that refuses negative numbers.
+struct Refuse(Trace);
+
+impl Sink for Refuse {
+    async fn open(&mut self, _: &StageContext) -> Result<(), StageError> {
+        say(&self.0, "open");
+        Ok(())
+    }
+
+    async fn handle(&mut self, item: &Item, _: &StageContext) -> Result<(), StageError> {
+        let n = number(item);
+        if n < 0 { Err(StageError::item(format!("{n} is refused"))) } else { Ok(()) }
+    }
+
+    async fn finish(&mut self, _: &StageContext) -> Result<(), StageError> {
+        say(&self.0, "finish");
+        Ok(())
+    }
+}
+
+/// Emits these numbers.
+struct Given(Vec<i64>);
+
+impl Fetcher for Given {
+    async fn fetch(&mut self, _: &StageContext, out: &mut Emitter) -> Result<(), StageError> {
+        for n in &self.0 {
+            out.emit(record(*n)).await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_is_opened_and_finished_also_when_nothing_comes() {
+    let trace = Trace::default();
+    let chain = Chain::new()
+        .stage("test.Given", pipeline_core::fetcher(Given(Vec::new())))
+        .stage("test.Refuse", pipeline_core::sink(Refuse(trace.clone())));
+    assert_eq!(run(chain, options()).await.outcome, RunOutcome::Succeeded);
+    assert_eq!(lines(&trace), ["open", "finish"]);
+}
+
+#[tokio::test]
+async fn the_first_item_that_a_sink_refuses_is_the_one_that_is_told() {
+    let chain = Chain::new()
+        .stage("test.Given", pipeline_core::fetcher(Given(vec![1, -2, 3, -4])))
+        .stage("test.Refuse", pipeline_core::sink(Refuse(Trace::default())));
+    let error = run(chain, options()).await.error.unwrap_or_default();
+    assert!(error.contains("-2 is refused"), "{error}");
+}

@@ -44,7 +44,11 @@ impl Transform for Rows {
                         Value::from(format!("https://shop.example/books/{key}.html")),
                     ];
                     let content = Record::from_shape(shape.clone(), values);
-                    batch.emit(Item::from(ParsedItem { topic: Clone::clone(&topic), content, discovered_at: now }));
+                    batch.emit(Item::from(ParsedItem {
+                        topic: Clone::clone(&topic),
+                        content,
+                        discovered_at: now,
+                    }));
                 }
                 out.emit_batch(batch).await;
             }
@@ -62,14 +66,14 @@ async fn run(what: &str, folder: &Path, rows: Rows, diff: bool) {
         attempt: 1,
     };
     let registry = transforms::registry();
-    let build = |class: &str, kwargs| {
-        registry.get(class).unwrap().build(kwargs, &BuildContext::default()).unwrap()
-    };
+    let build =
+        |class: &str, kwargs| registry.get(class).unwrap().build(kwargs, &BuildContext::default()).unwrap();
     let path = folder.join(if diff { "diffed.db" } else { "books.db" });
     let count = rows.count;
     let mut chain = Chain::new().stage("rows", Box::new(rows));
     if diff {
-        chain = chain.stage("diff.DiffParser", build("diff.DiffParser", json!({"key": ["sku"], "db_path": path})));
+        chain = chain
+            .stage("diff.DiffParser", build("diff.DiffParser", json!({"key": ["sku"], "db_path": path})));
     }
     let kwargs = json!({"db_path": path, "tables": {"shop.book": {"key": ["sku"]}}});
     chain = chain.stage("sql.DatabaseSink", build("sql.DatabaseSink", kwargs));
@@ -100,13 +104,26 @@ async fn main() {
         for (round, shuffled) in [(0, false), (1, false), (2, true)] {
             let does = if round == 0 { "insert" } else { "update" };
             let order = if shuffled { "another order" } else { "the order of the keys" };
-            run(&format!("{with}: {does} in {order}"), folder.path(), Rows { count, round, shuffled }, diff).await;
+            run(&format!("{with}: {does} in {order}"), folder.path(), Rows { count, round, shuffled }, diff)
+                .await;
         }
         if diff {
-            run("diff and sink: nothing changed", folder.path(), Rows { count, round: 2, shuffled: true }, true).await;
+            run(
+                "diff and sink: nothing changed",
+                folder.path(),
+                Rows { count, round: 2, shuffled: true },
+                true,
+            )
+            .await;
         } else {
             std::fs::remove_file(folder.path().join("books.db")).unwrap();
-            run("sink: insert in another order", folder.path(), Rows { count, round: 0, shuffled: true }, false).await;
+            run(
+                "sink: insert in another order",
+                folder.path(),
+                Rows { count, round: 0, shuffled: true },
+                false,
+            )
+            .await;
         }
     }
 }

@@ -174,7 +174,8 @@ impl Staging {
 
     /// PostgreSQL has no text with a NUL in it.
     fn check_values(&self, content: &Record) -> Result<(), StageError> {
-        let has_nul = |value: &Value| value.as_str().is_some_and(|text| memchr::memchr(0, text.as_bytes()).is_some());
+        let has_nul =
+            |value: &Value| value.as_str().is_some_and(|text| memchr::memchr(0, text.as_bytes()).is_some());
         if self.dialect == Dialect::Sqlite || !content.values().iter().any(has_nul) {
             return Ok(());
         }

@@ -17,8 +17,14 @@ const SESSION: &str = "SET statement_timeout = 0;
     SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
 /// Parameters of libpq and of other drivers that change nothing here.
-const IGNORED: [&str; 6] =
-    ["gssencmode", "krbsrvname", "fallback_application_name", "client_encoding", "sslcompression", "sslnegotiation"];
+const IGNORED: [&str; 6] = [
+    "gssencmode",
+    "krbsrvname",
+    "fallback_application_name",
+    "client_encoding",
+    "sslcompression",
+    "sslnegotiation",
+];
 
 /// A database and how to get there.
 #[derive(Clone)]
@@ -43,7 +49,9 @@ impl PgPlace {
                 "sslmode" => mode = Some(value.into_owned()),
                 "sslrootcert" if value == "system" => mode = mode.or_else(|| Some("verify-full".to_owned())),
                 "sslrootcert" => root_cert = Some(PathBuf::from(&*value)),
-                "sslcert" | "sslkey" => return Err(format!("`{name}`: client certificates are not supported")),
+                "sslcert" | "sslkey" => {
+                    return Err(format!("`{name}`: client certificates are not supported"));
+                }
                 ignored if IGNORED.contains(&ignored) => {}
                 _ => {
                     let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
@@ -179,7 +187,12 @@ mod tests {
             assert_eq!(place.shown(), "postgresql://u@h/d");
             assert!(!format!("{place:?}").contains(":p@"));
         }
-        for wrong in ["postgresql://h/d?sslmode=maybe", "postgresql://h/d?sslcert=x", "postgresql://h/d?colour=red", "postgresql://h:x/d"] {
+        for wrong in [
+            "postgresql://h/d?sslmode=maybe",
+            "postgresql://h/d?sslcert=x",
+            "postgresql://h/d?colour=red",
+            "postgresql://h:x/d",
+        ] {
             assert!(PgPlace::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -28,6 +28,8 @@ pub(crate) fn fatal(doing: &str, error: tokio_postgres::Error) -> StageError {
         said.hint("it is a read-only server, or user: name the primary one")
     } else if is_one_of(&[SqlState::DISK_FULL]) {
         said.hint("free space on the server's disk")
+    } else if is_one_of(&[SqlState::PROGRAM_LIMIT_EXCEEDED]) {
+        said.hint("a row must fit a page: nest fields in one, which is kept as JSON")
     } else if is_one_of(&[SqlState::TOO_MANY_CONNECTIONS]) {
         said.hint("the server has no connection left: fewer pipelines at a time, or a larger max_connections")
     } else if is_one_of(&[SqlState::LOCK_NOT_AVAILABLE]) {

@@ -9,10 +9,6 @@ use super::error::fatal;
 use super::tables::Target;
 use super::write::Copied;
 
-/// Up to so many sets of columns are inserted each by its own statement, so that a column that a row lacks
-/// gets its default. With more of them it is null.
-const LAYOUTS: usize = 64;
-
 const DOING: &str = "writing the rows";
 
 /// The statements that bring the rows of a stage to their table.
@@ -31,34 +27,28 @@ impl<'a> Merge<'a> {
         Self { db, table, target, stage: stage.to_owned(), key }
     }
 
-    pub(super) async fn run(mut self, copied: Copied) -> Result<(), StageError> {
+    pub(super) async fn run(mut self, mut copied: Copied) -> Result<(), StageError> {
         if !self.key.is_empty() {
             if copied.removals {
                 self.remove().await?;
             }
             self.fold_repeated().await?;
         }
-        let layouts = match copied.layouts.len() {
-            0 => return Ok(()),
-            1 => copied.layouts.into_iter().collect(),
-            _ => self.layouts().await?,
-        };
-        let layouts: Vec<Option<&str>> = match layouts.len() {
-            ..=LAYOUTS => layouts.iter().map(|layout| Some(layout.as_str())).collect(),
-            _ => vec![None],
-        };
-        let conflict = match (self.key.is_empty(), layouts.as_slice()) {
-            (true, _) => String::new(),
-            (false, [Some(layout)]) => self.on_conflict_update(layout),
-            (false, _) => {
-                self.update().await?;
-                format!(" ON CONFLICT ({}) DO NOTHING", self.key_names())
+        match (copied.layouts.pop_first(), copied.layouts.pop_first()) {
+            (None, _) => Ok(()),
+            // The usual case: all rows have the same columns.
+            (Some(layout), None) => {
+                let update =
+                    if self.key.is_empty() { String::new() } else { self.on_conflict_update(&layout) };
+                self.insert(Some(&layout), &update).await
             }
-        };
-        for layout in layouts {
-            self.insert(layout, &conflict).await?;
+            (Some(_), Some(_)) if self.key.is_empty() => self.insert(None, "").await,
+            (Some(_), Some(_)) => {
+                self.update().await?;
+                let conflict = format!(" ON CONFLICT ({}) DO NOTHING", self.key_names());
+                self.insert(None, &conflict).await
+            }
         }
-        Ok(())
     }
 
     /// Deletes rows, and what of the stage came before the removal of its row.
@@ -103,21 +93,14 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// The sets of columns that rows have; one more than can be used where there are more.
-    async fn layouts(&self) -> Result<Vec<String>, StageError> {
-        let sql = format!("SELECT DISTINCT has::text FROM {} LIMIT {}", self.stage, LAYOUTS + 1);
-        let rows = self.db.client().query(&sql, &[]).await;
-        let layouts = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
-        layouts.map_err(|error| fatal(DOING, error))
-    }
-
     /// Updates the rows that are there, each in the columns that came for it.
     async fn update(&self) -> Result<(), StageError> {
         let sets: Vec<String> = self
             .settable(None)
             .map(|at| {
                 let (column, value) = (self.column(at), self.cast("s.", at));
-                let new = if self.is_first_seen(at) { format!("coalesce(t.{column}, {value})") } else { value };
+                let new =
+                    if self.is_first_seen(at) { format!("coalesce(t.{column}, {value})") } else { value };
                 format!("{column} = CASE WHEN get_bit(s.has, {at}) = 1 THEN {new} ELSE t.{column} END")
             })
             .collect();
@@ -130,14 +113,22 @@ impl<'a> Merge<'a> {
         self.db.execute(DOING, &sql).await
     }
 
+    /// Inserts all rows: in the columns of their one layout, or in all columns, where a row that lacks one
+    /// gets its default.
     async fn insert(&self, layout: Option<&str>, conflict: &str) -> Result<(), StageError> {
         let at: Vec<usize> = (0..self.table.columns.len()).filter(|at| has(layout, *at)).collect();
         let names: Vec<String> = at.iter().map(|at| self.column(*at)).collect();
-        let values: Vec<String> = at.iter().map(|at| self.cast("", *at)).collect();
-        let only = layout.map_or_else(String::new, |layout| format!(" WHERE has = B'{layout}'::bit varying"));
+        let value = |at: &usize| match (layout, self.target.defaults[*at].as_str()) {
+            (Some(_), _) | (None, "NULL") => self.cast("", *at),
+            (None, default) => {
+                format!("CASE WHEN get_bit(has, {at}) = 1 THEN {} ELSE {default} END", self.cast("", *at))
+            }
+        };
+        let values: Vec<String> = at.iter().map(value).collect();
+        // Where rows are numbered as they come, the order is part of the data.
         let order = if self.key.is_empty() { " ORDER BY seq" } else { "" };
         let sql = format!(
-            "INSERT INTO {} AS t ({}) SELECT {} FROM {}{only}{order}{conflict}",
+            "INSERT INTO {} AS t ({}) SELECT {} FROM {}{order}{conflict}",
             self.target.name,
             names.join(", "),
             values.join(", "),
@@ -155,7 +146,8 @@ impl<'a> Merge<'a> {
             }
         };
         let sets: Vec<String> = self.settable(Some(layout)).map(set).collect();
-        let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+        let action =
+            if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
         format!(" ON CONFLICT ({}) DO {action}", self.key_names())
     }
 

@@ -14,11 +14,14 @@ pub(super) struct Target {
     pub(super) name: String,
     /// For each staged column its type, as a cast takes it.
     pub(super) types: Vec<String>,
+    /// For each staged column what a new row without a value for it gets.
+    pub(super) defaults: Vec<String>,
 }
 
 struct Column {
     name: String,
     cast: String,
+    default: Option<String>,
 }
 
 /// The table's name, quoted, with its schema where the file names one.
@@ -61,20 +64,26 @@ pub(super) async fn ready(db: &PgConnection, table: &StagedTable) -> Result<Targ
         make_key_unique(db, table, &name).await?;
     }
     existing = columns_of(db, &name).await?;
-    let cast = |wanted: &str| {
-        let found = existing.iter().find(|column| column.name == wanted);
-        found.map_or_else(|| "text".to_owned(), |column| column.cast.clone())
-    };
-    let types = table.columns.iter().map(|column| cast(&column.name)).collect();
-    Ok(Target { name, types })
+    let mut target = Target { name, types: Vec::new(), defaults: Vec::new() };
+    for column in &table.columns {
+        let found = existing.iter().find(|found| found.name == column.name);
+        target.types.push(found.map_or_else(|| "text".to_owned(), |found| found.cast.clone()));
+        let default = found.and_then(|found| found.default.clone());
+        target.defaults.push(default.unwrap_or_else(|| "NULL".to_owned()));
+    }
+    Ok(target)
 }
 
 async fn columns_of(db: &PgConnection, name: &str) -> Result<Vec<Column>, StageError> {
     // Without the length that a type may have: a cast to it would cut what is too long instead of refusing.
-    let select = "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute
+    let select = "SELECT attname::text, format_type(atttypid, -1), pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum AND attgenerated = ''
         WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows = db.client().query(select, &[&name]).await.map_err(|error| fatal("reading the table", error))?;
-    let column = |row: &tokio_postgres::Row| Ok(Column { name: row.try_get(0)?, cast: row.try_get(1)? });
+    let rows =
+        db.client().query(select, &[&name]).await.map_err(|error| fatal("reading the table", error))?;
+    let column = |row: &tokio_postgres::Row| {
+        Ok(Column { name: row.try_get(0)?, cast: row.try_get(1)?, default: row.try_get(2)? })
+    };
     rows.iter().map(column).collect::<Result<_, _>>().map_err(|error| fatal("reading the table", error))
 }
 
@@ -125,7 +134,9 @@ async fn widen(db: &PgConnection, name: &str, column: &Column, kinds: Kinds) -> 
 /// Whether a float holds all of the column's integers.
 async fn all_exact(db: &PgConnection, name: &str, column: &Column) -> Result<bool, StageError> {
     let quoted = quoted(&column.name);
-    let sql = format!("SELECT NOT EXISTS (SELECT FROM {name} WHERE {quoted} NOT BETWEEN -(2^53)::bigint AND (2^53)::bigint)");
+    let sql = format!(
+        "SELECT NOT EXISTS (SELECT FROM {name} WHERE {quoted} NOT BETWEEN -(2^53)::bigint AND (2^53)::bigint)"
+    );
     let row = db.client().query_one(&sql, &[]).await.and_then(|row| row.try_get(0));
     row.map_err(|error| fatal("reading the table", error))
 }

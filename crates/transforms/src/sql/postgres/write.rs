@@ -204,4 +204,3 @@ fn put_value(out: &mut Vec<u8>, cell: Cell<'_>, numeric: bool) {
         }
     }
 }
-

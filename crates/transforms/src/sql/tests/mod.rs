@@ -1,5 +1,6 @@
 //! Whole runs over databases.
 
 mod files;
+mod postgres;
 mod sqlite;
 mod state;
