@@ -7,6 +7,7 @@ mod environment;
 mod exit;
 pub mod fixture;
 pub mod legacy;
+mod lint;
 pub mod logging;
 pub mod notify;
 pub mod oneshot;

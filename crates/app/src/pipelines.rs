@@ -34,12 +34,14 @@ pub fn default_zone(environment: &Environment) -> Result<Zone, String> {
 pub fn load(path: &Path, setup: &Setup, zone: Zone) -> Result<PipelinesFile, ConfigError> {
     let variables = |name: &str| setup.environment.get(name).map(str::to_owned);
     let schedules = ScheduleChecker { zone, now: setup.clock.now() };
-    Loader::new(&setup.registry)
+    let mut file = Loader::new(&setup.registry)
         .variables(&variables)
         .schedules(&schedules)
         .redactor(setup.redactor.clone())
         .services(setup.services.clone())
-        .read(path)
+        .read(path)?;
+    crate::lint::add_warnings(&mut file);
+    Ok(file)
 }
 
 /// The schedule of a checked pipeline, where it has one.

@@ -10,7 +10,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-use pipeline_core::{BuildContext, BuildErrors, Definition, Registry, Transform};
+use pipeline_core::{BuildContext, BuildErrors, Definition, KwargsProblem, Registry, Transform};
 
 pub use kwargs::{BaselineKwargs, DiffParserKwargs, MaxRemoved};
 
@@ -33,6 +33,17 @@ kwargs:
 
     fn build(kwargs: DiffParserKwargs, _: &BuildContext) -> Result<Box<dyn Transform>, BuildErrors> {
         Ok(Box::new(stage::Diff::new(kwargs.check()?)))
+    }
+
+    fn suspect(kwargs: &DiffParserKwargs) -> Vec<KwargsProblem> {
+        match kwargs.max_removed {
+            MaxRemoved::Percent(percent) if percent >= 100.0 && kwargs.removals => {
+                let message =
+                    "nothing guards against a source that came empty: all rows may be removed at once";
+                vec![KwargsProblem::new("max_removed", message)]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Logs: to stderr, as text or JSON lines, without secrets.
 
+mod text;
+
 use std::io;
 
 use tracing_subscriber::EnvFilter;
@@ -63,7 +65,7 @@ pub fn init(args: &LogArgs, rust_log: Option<&str>, terminal: &Terminal) -> Resu
         .with_writer(writer)
         .with_ansi(args.log_format == LogFormat::Text && Terminal::stderr_has_colour());
     let started = match args.log_format {
-        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Text => builder.event_format(text::TextLines).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     // A program that starts logging twice, as tests do, keeps the first way.
