@@ -144,12 +144,10 @@ fn suggest(name: &str) -> Option<&'static str> {
         return Some(zone);
     }
     let names = || Zone::all().map(Zone::name);
-    let canonical = |known: &str| known.to_lowercase().replace('-', "_");
+    let is_plain = |known: &str| known.bytes().map(folded).eq(plain.bytes());
     names()
-        .find(|known| canonical(known) == plain)
-        .or_else(|| {
-            names().find(|known| known.rsplit('/').next().map(canonical).as_deref() == Some(plain.as_str()))
-        })
+        .find(|known| is_plain(known))
+        .or_else(|| names().find(|known| known.rsplit('/').next().is_some_and(is_plain)))
         .or_else(|| crate::suggest::nearest(&plain, names()))
         .or_else(|| {
             // A misspelt city alone, or a right city in the wrong region.
@@ -158,6 +156,11 @@ fn suggest(name: &str) -> Option<&'static str> {
             let nearest = crate::suggest::nearest(city, by_city().map(|(last, _)| last))?;
             by_city().find(|(last, _)| *last == nearest).map(|(_, known)| known)
         })
+}
+
+/// A byte of a name in the form in which suggestions are looked for.
+fn folded(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
 
 #[cfg(test)]

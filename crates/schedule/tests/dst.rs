@@ -386,7 +386,7 @@ fn local_mean_time_has_seconds() {
 #[test]
 fn fires_strictly_increase_whatever_the_rule() {
     let mut random = common::Random(3);
-    let zones: Vec<_> = schedule::Zone::all().collect();
+    let zones: Vec<_> = schedule::Zone::all().step_by(5).collect();
     for _ in 0..400 {
         let text = random.expression();
         let Ok(cron) = schedule::Cron::parse(&text) else { continue };

@@ -41,7 +41,7 @@ fn any_schedule(random: &mut Random, zones: &[Zone]) -> Option<Schedule> {
 
 #[test]
 fn counts_and_newest_fires_agree_with_lists() {
-    let zones: Vec<Zone> = Zone::all().collect();
+    let zones: Vec<Zone> = Zone::all().step_by(12).collect();
     let mut random = Random(5);
     let mut fires = 0;
     for _ in 0..600 {
@@ -223,7 +223,7 @@ fn naive_plan(
 
 #[test]
 fn plans_agree_with_a_naive_decision_and_lose_nothing() {
-    let zones: Vec<Zone> = Zone::all().collect();
+    let zones: Vec<Zone> = Zone::all().step_by(12).collect();
     let mut random = Random(17);
     let mut with_jitter = 0;
     for _ in 0..1_500 {

@@ -9,7 +9,7 @@ const ZONES: [&str; 4] = ["UTC", "Europe/Stockholm", "Pacific/Apia", "Australia/
 const STARTS: [i64; 6] = [-5_000_000_000, -1, 1_774_745_999, 1_325_239_199, 250_000_000_000, 253_402_300_798];
 
 /// Panics if something does not hold.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let cron = match Cron::parse(&text) {
         Ok(cron) => cron,

@@ -3,7 +3,7 @@
 use schedule::{ScheduleSpec, StoredSchedule, Trigger, Zone};
 
 /// Panics if something does not hold.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(duration) = schedule::duration::parse(&text) {
         assert_eq!(schedule::duration::parse(&schedule::duration::format(duration)), Ok(duration));
