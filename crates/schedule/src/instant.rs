@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
-use crate::civil::LAST_SECOND;
+use crate::civil::{DAY, LAST_SECOND};
 use crate::spans::Spans;
 use crate::suggest::shown;
 use crate::zone::Zone;
@@ -129,8 +129,9 @@ fn read_offset(text: &str) -> Result<FixedOffset, String> {
 
 /// The instant of a wall clock: the first of two, or the end of the gap.
 pub fn local(wall: NaiveDateTime, zone: Zone) -> DateTime<Utc> {
-    let spans = Spans::of(zone);
     let seconds = wall.and_utc().timestamp();
+    // No wall clock is more than a day ahead of UTC.
+    let spans = Spans::of(zone, seconds - DAY);
     // The first stretch whose wall clock, when it ends, has passed `seconds`: it shows that time
     // first, or it begins after the gap that swallowed it.
     let index = spans.position(|span| seconds < span.end.saturating_add(span.offset));
@@ -146,7 +147,8 @@ pub fn local(wall: NaiveDateTime, zone: Zone) -> DateTime<Utc> {
 
 /// The instant with the offset that the zone has then.
 pub fn in_zone(instant: DateTime<Utc>, zone: Zone) -> DateTime<FixedOffset> {
-    let ahead = Spans::of(zone).at(instant.timestamp()).offset;
+    let second = instant.timestamp();
+    let ahead = Spans::of(zone, second).at(second).offset;
     let offset = i32::try_from(ahead).ok().and_then(FixedOffset::east_opt);
     instant.with_timezone(&offset.unwrap_or_else(|| chrono::Offset::fix(&Utc)))
 }

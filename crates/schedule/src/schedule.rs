@@ -162,7 +162,7 @@ impl Schedule {
         let fire = match &self.trigger {
             Trigger::Cron(cron) => {
                 let after = self.clamp_to_start(after.timestamp());
-                let fire = self.zoned(cron).next_after(after)?;
+                let fire = self.zoned(cron, after).next_after(after)?;
                 DateTime::from_timestamp(fire, 0)?
             }
             Trigger::Interval { period } => {
@@ -191,7 +191,8 @@ impl Schedule {
         }
         match &self.trigger {
             Trigger::Cron(cron) => {
-                self.zoned(cron).count(self.clamp_to_start(after.timestamp()), until.timestamp())
+                let after = self.clamp_to_start(after.timestamp());
+                self.zoned(cron, after).count(after, until.timestamp())
             }
             Trigger::Interval { period } => self.grid(*period).count(after, until),
             Trigger::At(_) => u64::from(self.next_after(after).is_some_and(|at| at <= until)),
@@ -223,8 +224,9 @@ impl Schedule {
         }
     }
 
-    fn zoned<'a>(&self, cron: &'a Cron) -> ZonedCron<'a> {
-        ZonedCron { matcher: cron.matcher(), spans: Spans::of(self.zone), dst: self.dst() }
+    /// For whoever looks forward from `after`.
+    fn zoned<'a>(&self, cron: &'a Cron, after: i64) -> ZonedCron<'a> {
+        ZonedCron { matcher: cron.matcher(), spans: Spans::of(self.zone, after), dst: self.dst() }
     }
 
     /// With `start`, the first fire is there; else it is one period after the anchor. Without an

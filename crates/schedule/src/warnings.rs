@@ -69,7 +69,7 @@ impl Schedule {
 
     /// The changes of the clocks within a year from `now`: the stretches before and after.
     fn changes(&self, now: DateTime<Utc>) -> impl Iterator<Item = (&'static Span, &'static Span)> {
-        let spans = Spans::of(self.zone());
+        let spans = Spans::of(self.zone(), now.timestamp());
         let until = now.checked_add_signed(TimeDelta::days(366)).unwrap_or(now).timestamp();
         (spans.index(now.timestamp())..)
             .map_while(move |index| Some((spans.get(index)?, spans.get(index + 1)?)))

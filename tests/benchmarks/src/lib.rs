@@ -99,6 +99,8 @@ pub trait Search: Sized {
     fn instant(&self, start: DateTime<Utc>) -> Self::Instant;
     /// The next fire.
     fn next(&self, after: &Self::Instant) -> Option<Self::Instant>;
+    /// The instant in UTC.
+    fn utc(instant: &Self::Instant) -> DateTime<Utc>;
 }
 
 /// This project.
@@ -118,6 +120,10 @@ impl Search for Ours {
 
     fn next(&self, after: &DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.0.next_after(*after)
+    }
+
+    fn utc(instant: &DateTime<Utc>) -> DateTime<Utc> {
+        *instant
     }
 }
 
@@ -139,6 +145,10 @@ impl Search for Croner {
     fn next(&self, after: &DateTime<Tz>) -> Option<DateTime<Tz>> {
         self.0.find_next_occurrence(after, false).ok()
     }
+
+    fn utc(instant: &DateTime<Tz>) -> DateTime<Utc> {
+        instant.to_utc()
+    }
 }
 
 /// The crate `cron`, which wants a field for seconds.
@@ -158,6 +168,10 @@ impl Search for CronCrate {
 
     fn next(&self, after: &DateTime<Tz>) -> Option<DateTime<Tz>> {
         self.0.after(after).next()
+    }
+
+    fn utc(instant: &DateTime<Tz>) -> DateTime<Utc> {
+        instant.to_utc()
     }
 }
 
@@ -182,4 +196,16 @@ pub fn parse_all<S: Search>() {
     for expression in EXPRESSIONS {
         black_box(S::new(black_box(expression), Tz::UTC));
     }
+}
+
+/// The fires of a cell in UTC.
+pub fn list<S: Search>(expression: &str, zone: Tz) -> Vec<DateTime<Utc>> {
+    let Some(search) = S::new(expression, zone) else { return Vec::new() };
+    let mut after = search.instant(start());
+    std::iter::from_fn(|| {
+        after = search.next(&after)?;
+        Some(S::utc(&after))
+    })
+    .take(FIRES)
+    .collect()
 }

@@ -1,4 +1,9 @@
 //! Cron expressions: text, checks, matching.
+//!
+//! `saffron` reads the language of Quartz, in which 1 is Sunday. Here it says how such schedulers
+//! read an expression (`readings`), and the tests compare the two searches. It does not search for
+//! us: it knows no zones, its errors do not say what is wrong, and some of its answers differ from
+//! crontab's (each has a test of its own in `tests/saffron.rs`).
 
 mod describe;
 mod error;

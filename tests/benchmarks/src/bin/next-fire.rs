@@ -1,11 +1,13 @@
-//! `next-fire`: the table of all peers. `next-fire count PEER [EXPRESSION]` and `next-fire parse
+//! `next-fire`: the table of all peers. `next-fire compare`: where their fires differ from ours. `next-fire count PEER [EXPRESSION]` and `next-fire parse
 //! PEER`: one pass without clocks, for callgrind to count its instructions (see
 //! `count-instructions.sh`).
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benchmarks::{CronCrate, Croner, EXPRESSIONS, FIRES, Ours, Search, ZONES, fires_of_cell, parse_all, start};
+use benchmarks::{
+    CronCrate, Croner, EXPRESSIONS, FIRES, Ours, Search, ZONES, fires_of_cell, list, parse_all, start,
+};
 
 /// Times of a cell: the median of so many.
 const REPETITIONS: usize = 5;
@@ -18,9 +20,15 @@ fn main() -> ExitCode {
         ["count", peer] => return count(peer, &EXPRESSIONS),
         ["count", peer, expression] => return count(peer, &[expression]),
         ["parse", peer] => return parse(peer),
+        ["compare"] => {
+            compare::<CronCrate>();
+            compare::<Croner>();
+        }
         ["expressions"] => EXPRESSIONS.iter().for_each(|expression| println!("{expression}")),
         _ => {
-            eprintln!("usage: next-fire [expressions | count PEER [EXPRESSION] | parse PEER], PEER: schedule, cron, croner");
+            eprintln!(
+                "usage: next-fire [compare | expressions | count PEER [EXPRESSION] | parse PEER], PEER: schedule, cron, croner"
+            );
             return ExitCode::from(2);
         }
     }
@@ -126,13 +134,22 @@ fn table() {
         start().to_rfc3339()
     );
     println!();
-    println!("| peer | ns/fire, mean | median cell | p99 cell | slowest cell | allocations/fire | parse ns | fires | cells cut short |");
+    println!(
+        "| peer | ns/fire, mean | median cell | p99 cell | slowest cell | allocations/fire | parse ns | fires | cells cut short |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     let ours = row::<Ours>();
     let cron = row::<CronCrate>();
     let croner = row::<Croner>();
     println!();
-    println!("{} is {:.1} times as fast as {} and {:.1} times as fast as {}.", Ours::NAME, mean(&cron) / mean(&ours), CronCrate::NAME, mean(&croner) / mean(&ours), Croner::NAME);
+    println!(
+        "{} is {:.1} times as fast as {} and {:.1} times as fast as {}.",
+        Ours::NAME,
+        mean(&cron) / mean(&ours),
+        CronCrate::NAME,
+        mean(&croner) / mean(&ours),
+        Croner::NAME
+    );
     println!();
     println!("Slowest expressions, ns/fire, mean over the zones:");
     slowest(Ours::NAME, &ours);
@@ -168,12 +185,44 @@ fn slowest(name: &str, cells: &[Cell]) {
     let mut by_expression: Vec<(&str, f64)> = EXPRESSIONS
         .iter()
         .map(|expression| {
-            let own: Vec<f64> =
-                cells.iter().filter(|cell| cell.expression == *expression).map(|cell| cell.nanoseconds).collect();
+            let own: Vec<f64> = cells
+                .iter()
+                .filter(|cell| cell.expression == *expression)
+                .map(|cell| cell.nanoseconds)
+                .collect();
             (*expression, own.iter().sum::<f64>() / own.len().max(1) as f64)
         })
         .collect();
     by_expression.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let list: Vec<String> = by_expression.iter().take(5).map(|(text, ns)| format!("`{text}` {ns:.0}")).collect();
+    let list: Vec<String> =
+        by_expression.iter().take(5).map(|(text, ns)| format!("`{text}` {ns:.0}")).collect();
     println!("- {name}: {}", list.join("; "));
+}
+
+/// The cells in which a peer has other fires, with the first difference.
+fn compare<S: Search>() {
+    let (mut cells, mut different) = (0, 0);
+    for expression in EXPRESSIONS {
+        for zone in ZONES {
+            let (ours, theirs) = (list::<Ours>(expression, zone), list::<S>(expression, zone));
+            cells += 1;
+            if ours == theirs {
+                continue;
+            }
+            different += 1;
+            let index = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count();
+            let show = |fires: &[chrono::DateTime<chrono::Utc>]| match fires.get(index) {
+                Some(fire) => fire.with_timezone(&zone).to_rfc3339(),
+                None => "none".to_owned(),
+            };
+            println!(
+                "{}: `{expression}` {zone}, fire {}: ours {}, theirs {}",
+                S::NAME,
+                index + 1,
+                show(&ours),
+                show(&theirs)
+            );
+        }
+    }
+    println!("{}: {} of {cells} cells equal", S::NAME, cells - different);
 }
