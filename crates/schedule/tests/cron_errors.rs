@@ -18,6 +18,7 @@ const CASES: &[Case] = &[
     ("5 0 * * * *", None, "*", "it has 6 fields", "use `interval`"),
     ("0 0 12 ? * MON 2026", None, "MON 2026", "it has 7 fields", "Quartz"),
     ("0 9 * * 1-5 # weekdays", None, "# weekdays", "it has 7 fields", ""),
+    ("CRON_TZ=Asia/Tokyo 30 4 * * *", None, "*", "it has 6 fields", "write it as `timezone`"),
     // Nicknames.
     ("@dayly", None, "@dayly", "not a known nickname", "`@daily`"),
     ("@Daily", None, "@Daily", "not a known nickname", "`@daily`"),

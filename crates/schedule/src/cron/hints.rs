@@ -33,6 +33,9 @@ pub(super) fn field_count(text: &str, count: usize, span: Range<usize>) -> CronE
         format!("it has {count} field{plural}, needed are 5: minute hour day-of-month month day-of-week"),
     );
     let mut fields = text.split_ascii_whitespace();
+    if text.trim_ascii_start().starts_with("CRON_TZ=") || text.trim_ascii_start().starts_with("TZ=") {
+        return error.hint("the zone is not part of the expression; write it as `timezone`");
+    }
     if count == 6 {
         let rest: Vec<&str> = text.split_ascii_whitespace().skip(1).collect();
         if matches!(fields.next(), Some("0" | "00")) {
