@@ -20,7 +20,7 @@ const END: u8 = 0;
 ///
 /// # Errors
 /// Where a field of the key is absent or null.
-pub(super) fn put_key(out: &mut Vec<u8>, fields: &[String], content: &Record) -> Result<(), StageError> {
+pub(crate) fn put_key(out: &mut Vec<u8>, fields: &[String], content: &Record) -> Result<(), StageError> {
     for field in fields {
         match content.get(field) {
             Some(value) if !value.is_null() => put(out, value),
@@ -36,7 +36,7 @@ pub(super) fn put_key(out: &mut Vec<u8>, fields: &[String], content: &Record) ->
 }
 
 /// The key as a person reads it: `title "Emma", edition 2`.
-pub(super) fn describe(fields: &[String], content: &Record) -> String {
+pub(crate) fn describe(fields: &[String], content: &Record) -> String {
     let parts: Vec<_> = fields
         .iter()
         .map(|field| format!("{field} {}", content.get(field).unwrap_or(&Value::Null)))

@@ -12,7 +12,9 @@ mod tests;
 
 use pipeline_core::{BuildContext, BuildErrors, Definition, KwargsProblem, Registry, Transform};
 
+pub(crate) use key::{describe, put_key};
 pub use kwargs::{BaselineKwargs, DiffParserKwargs, MaxRemoved};
+pub(crate) use scratch::Scratch;
 
 /// The class `diff.DiffParser`.
 #[derive(Debug)]

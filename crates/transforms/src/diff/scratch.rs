@@ -17,7 +17,7 @@ const OVERHEAD: usize = 48;
 
 /// Keys seen, and the baseline's rows where there is one. It is gone with the run.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     memory: HashSet<Bytes>,
     held: usize,
     disk: Option<Arc<Mutex<Connection>>>,
@@ -25,7 +25,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Adds keys; says for each whether it was new.
-    pub(super) async fn add(&mut self, keys: Vec<Bytes>) -> Result<Vec<bool>, StageError> {
+    pub(crate) async fn add(&mut self, keys: Vec<Bytes>) -> Result<Vec<bool>, StageError> {
         if self.disk.is_none() && self.held < IN_MEMORY {
             let add = |key: Bytes| {
                 let bytes = key.len() + OVERHEAD;

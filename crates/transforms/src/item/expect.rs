@@ -58,14 +58,14 @@ impl ExpectItems {
 
 impl ItemTransform for ExpectItems {
     fn apply(&mut self, item: Item, _: &StageContext, out: &mut Batch) -> Result<(), StageError> {
-        if let Item::Parsed(parsed) = &item {
-            if self.topic.as_ref().is_none_or(|topic| *topic == parsed.topic) {
-                self.seen += 1;
-                if self.seen > self.max {
-                    let message =
-                        format!("expected at most {} items{}, and more came", self.max, self.of_topic());
-                    return Err(StageError::fatal(message));
-                }
+        if let Item::Parsed(parsed) = &item
+            && self.topic.as_ref().is_none_or(|topic| *topic == parsed.topic)
+        {
+            self.seen += 1;
+            if self.seen > self.max {
+                let message =
+                    format!("expected at most {} items{}, and more came", self.max, self.of_topic());
+                return Err(StageError::fatal(message));
             }
         }
         out.emit(item);

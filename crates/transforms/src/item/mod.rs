@@ -1,18 +1,22 @@
 //! Stages that compute on records.
 
+mod dedupe;
 mod expect;
 mod filter;
 mod limit;
 mod map;
+mod validate;
 
 use pipeline_core::{ParsedItem, Registry, StageError};
 
 /// Registers the classes of this folder.
 pub(crate) fn register(registry: &mut Registry) {
+    registry.register::<dedupe::Dedupe>();
     registry.register::<map::Map>();
     registry.register::<filter::Filter>();
     registry.register::<limit::Limit>();
     registry.register::<expect::ExpectItems>();
+    registry.register::<validate::SchemaValidator>();
 }
 
 /// The error of one item, which it names by its topic and the beginning of its content.

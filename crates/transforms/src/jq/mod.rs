@@ -108,9 +108,10 @@ impl Jq {
                 None => Value::from(input.clone()),
                 Some((first, rest)) => follow(input.get(first).unwrap_or(&Value::Null), rest)?.clone(),
             };
-            // There is one result: nothing is left to stop.
-            let _: ControlFlow<()> = each(value);
-            return Ok(());
+            // There is one result: whether to go on is no question.
+            return match each(value) {
+                ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
+            };
         }
         let mut nodes = 0;
         let input = convert::record_to_val(input, &mut nodes);
@@ -129,9 +130,10 @@ impl Jq {
     ) -> Result<(), String> {
         if let Some(path) = &self.0.path {
             let value = follow(input, path)?.clone();
-            // There is one result: nothing is left to stop.
-            let _: ControlFlow<()> = each(value);
-            return Ok(());
+            // There is one result: whether to go on is no question.
+            return match each(value) {
+                ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
+            };
         }
         let mut nodes = 0;
         let input = convert::to_val(input, &mut nodes);

@@ -156,7 +156,7 @@ impl Parser for CsvParser {
             let layout = match &layout {
                 Some(layout) => layout,
                 None => {
-                    let first = texts(&row).map_err(|error| rows.failed(error).at(format!("line {line}")))?;
+                    let first = texts(&row).map_err(|error| rows.failed_at(format!("line {line}"), error))?;
                     let layout = &*layout.insert(
                         self.table.layout(&first, &rows.metadata).map_err(|error| rows.failed(error))?,
                     );

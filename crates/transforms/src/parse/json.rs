@@ -99,12 +99,11 @@ impl Run<'_> {
             let read = match &self.parser.streamed {
                 Some((path, program)) => self.read_elements(&mut reader, path, program),
                 None => match reader.next_value() {
-                    Ok(value) => {
-                        if let Some(value) = value {
-                            self.record(&value, &self.parser.records, line);
-                        }
-                        Ok(())
-                    }
+                    Ok(Some(value)) => match self.record(&value, &self.parser.records, line) {
+                        ControlFlow::Continue(()) => Ok(()),
+                        ControlFlow::Break(()) => return Ok(()),
+                    },
+                    Ok(None) => Ok(()),
                     Err(error) => Err(error),
                 },
             };
@@ -158,10 +157,10 @@ impl Run<'_> {
             };
             if going_on { ControlFlow::Continue(()) } else { self.stop() }
         });
-        if let Err(message) = ran {
-            if !self.fail(&format!("`records`: {message}"), line, value.to_json().into_bytes()) {
-                return self.stop();
-            }
+        if let Err(message) = ran
+            && !self.fail(&format!("`records`: {message}"), line, value.to_json().into_bytes())
+        {
+            return self.stop();
         }
         if self.closed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

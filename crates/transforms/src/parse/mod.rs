@@ -7,6 +7,7 @@ mod json;
 mod meta;
 mod regex;
 mod rows;
+mod spreadsheet;
 mod table;
 mod xml;
 mod xml_fields;
@@ -20,5 +21,6 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register::<html::HtmlParser>();
     registry.register::<json::JsonParser>();
     registry.register::<regex::RegexParser>();
+    registry.register::<spreadsheet::SpreadsheetParser>();
     registry.register::<xml::XmlParser>();
 }

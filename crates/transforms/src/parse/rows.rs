@@ -64,6 +64,11 @@ impl<'a> Rows<'a> {
         StageError::item(message).at(&self.source)
     }
 
+    /// The error of the payload as a whole, at this place in it.
+    pub(super) fn failed_at(&self, place: impl std::fmt::Display, message: impl Into<String>) -> StageError {
+        StageError::item(message).at(place).at(&self.source)
+    }
+
     /// Opens the payload.
     ///
     /// # Errors

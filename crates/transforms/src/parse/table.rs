@@ -156,6 +156,14 @@ impl Table {
         Ok(Layout { table: self, kept, types, shape, meta })
     }
 
+    /// How many columns a list of names has places for.
+    pub(super) fn names_given(&self) -> usize {
+        match &self.columns {
+            Some(Columns::Names(names)) => names.len(),
+            _ => 0,
+        }
+    }
+
     fn names(&self, first: &[String]) -> Result<Vec<Option<String>>, String> {
         let clean = |name: &String| named(Some(name.clone()));
         match &self.columns {

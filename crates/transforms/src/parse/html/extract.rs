@@ -95,10 +95,6 @@ impl Extractor {
         Ok(Self { fields, meta, shape, base })
     }
 
-    pub(super) fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
     /// # Errors
     /// Says which field has no value, and why.
     pub(super) fn record<'p, E: Element<'p>>(
