@@ -329,7 +329,7 @@ impl Shared {
         let destination = match Destination::resolve(target, &self.service) {
             Ok(destination) => destination,
             Err(why) => {
-                self.park(target, self.parked_for);
+                // Nothing is asked of Discord, so a file or a token that comes later is soon noticed.
                 let next = parcel.past.heals(&why, self.clock.now());
                 return self.postpone(parcel, batch, next, PARKED_AGAIN).await;
             }
