@@ -92,7 +92,7 @@ impl Default for Timing {
             control: Duration::from_secs(30),
             progress: Duration::from_secs(3),
             token_lifetime: Duration::from_secs(15 * 60 - 15),
-            shutdown: Duration::from_secs(4),
+            shutdown: Duration::from_millis(3500),
         }
     }
 }

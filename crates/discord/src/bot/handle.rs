@@ -15,6 +15,7 @@ use super::control::{ControlError, Requester};
 use super::custom_id::Button;
 use super::event::{Action, Choice, Interaction};
 use super::responder::Responder;
+use super::rest::RestError;
 use crate::fingerprint::of as fingerprint;
 use crate::message::{EPHEMERAL, Message};
 
@@ -77,12 +78,17 @@ async fn handle(bot: Arc<Bot>, interaction: Arc<Interaction>, received: Instant)
         Plan::Work(Defer::Private, work) => (json!({"type": 5, "data": {"flags": EPHEMERAL}}), Some(work)),
         Plan::Work(Defer::Update, work) => (json!({"type": 6}), Some(work)),
     };
+    // An edit of a message with buttons would take those away.
+    let answers_anew = work.is_some() && response["type"] == 5;
     let responder = Responder::new(bot.clone(), interaction.clone(), received);
     if let Err(error) = bot.rest.acknowledge(&interaction, &response, deadline).await {
+        if error == RestError::Taken {
+            return tracing::debug!(interaction = interaction.id, "another process of this bot has answered");
+        }
         let after = received.elapsed();
         tracing::warn!(interaction = interaction.id, %error, ?after, "an interaction could not be acknowledged in time; \
             nothing was done");
-        if work.is_some() && matches!(error, super::rest::RestError::Unavailable(_)) {
+        if answers_anew && matches!(error, RestError::Unavailable(_)) {
             // It may have arrived all the same, and then the user would wait for ever.
             responder
                 .edit(&Message::new("Discord did not answer in time; nothing was done. Please try again."))

@@ -12,7 +12,7 @@ use super::config::{BotConfig, Timing};
 use super::event::Interaction;
 use crate::http::{Answer, ApiBase, Body, Client, Method, SendError};
 
-/// Already acknowledged: the earlier try was the one that counted.
+/// Already acknowledged: by an earlier try, or by another process of the same bot.
 const ALREADY_ACKNOWLEDGED: u64 = 40060;
 /// One try of an acknowledgement; a lost packet leaves time for another.
 const ACKNOWLEDGE_TRY: Duration = Duration::from_millis(1200);
@@ -25,6 +25,9 @@ pub(crate) enum RestError {
     /// The interaction, or its token, is over: 401 or 404.
     #[error("the interaction is over: {0}")]
     Ended(String),
+    /// Another process of the same bot has acknowledged the interaction, and does what it asks for.
+    #[error("another process of this bot has answered")]
+    Taken,
     /// Discord will not do it, and asking again changes nothing.
     #[error("Discord refused it: {0}")]
     Refused(String),
@@ -68,6 +71,8 @@ impl BotRest {
         };
         let url = self.base.url(&route.to_string());
         let mut trouble = "there was no time left".to_owned();
+        // Whether an earlier try may have arrived, although its answer did not.
+        let mut may_have_arrived = false;
         for _ in 0..4 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -79,8 +84,9 @@ impl BotRest {
                 .send(Method::POST, &url, body, false, left.min(ACKNOWLEDGE_TRY))
                 .await
             {
-                Ok(answer) if answer.is_success() || answer.code() == Some(ALREADY_ACKNOWLEDGED) => {
-                    return Ok(());
+                Ok(answer) if answer.is_success() => return Ok(()),
+                Ok(answer) if answer.code() == Some(ALREADY_ACKNOWLEDGED) => {
+                    return if may_have_arrived { Ok(()) } else { Err(RestError::Taken) };
                 }
                 Ok(answer) => {
                     trouble = answer.describe();
@@ -89,12 +95,16 @@ impl BotRest {
                             self.breaker.invalid(Instant::now());
                             answer.limits.retry_after.unwrap_or(Duration::from_millis(500))
                         }
-                        500.. => Duration::from_millis(150),
+                        500.. => {
+                            may_have_arrived = true;
+                            Duration::from_millis(150)
+                        }
                         401 | 404 => return Err(RestError::Ended(trouble)),
                         _ => return Err(RestError::Refused(trouble)),
                     }
                 }
                 Err(error) => {
+                    may_have_arrived |= !matches!(error, SendError::Connect(_) | SendError::Request(_));
                     trouble = error.to_string();
                     Duration::from_millis(100)
                 }

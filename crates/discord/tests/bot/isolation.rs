@@ -60,6 +60,16 @@ async fn what_could_not_be_acknowledged_is_not_done() {
 }
 
 #[tokio::test]
+async fn two_processes_of_one_bot_do_a_thing_once() {
+    let world = World::new(&FakeScheduler::new(&["a", "b"])).await;
+    let taken = Fault::Status(400, serde_json::json!({"code": 40060, "message": "already acknowledged"}));
+    world.mock.fault(Rule::on("POST", "/interactions/**", taken).times(1));
+    world.mock.interact(run("a"));
+    world.answer(run("b")).await;
+    assert_eq!(world.scheduler.calls(), ["run b by discord:alice (3)"]);
+}
+
+#[tokio::test]
 async fn rates_are_obeyed_and_the_answer_arrives() {
     let shapes =
         [LimitShape::User, LimitShape::Shared, LimitShape::Global, LimitShape::BodyOnly, LimitShape::Proxy];
