@@ -23,8 +23,8 @@ pub use sink::{
     ConsoleFormat, ConsoleSink, ConsoleSinkKwargs, CsvSink, CsvSinkKwargs, JsonlSink, JsonlSinkKwargs,
 };
 pub use sql::{
-    ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, SqliteStateStore, TableKwargs,
-    TimeColumn,
+    ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, QueryFetcher, QueryFetcherKwargs,
+    QueryParams, SqliteStateStore, TableKwargs, TimeColumn,
 };
 
 /// Registers every built-in.

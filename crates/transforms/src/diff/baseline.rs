@@ -41,7 +41,7 @@ pub(super) async fn load(
     scratch: &mut Scratch,
     ctx: &StageContext,
 ) -> Result<(), StageError> {
-    let path = baseline.db_path.clone().or_else(|| kwargs.db_path.clone()).unwrap_or_else(PathBuf::new);
+    let path = baseline.db_path.clone().or_else(|| kwargs.db_path.clone()).unwrap_or_default();
     let source = Source {
         table: baseline.table.clone(),
         columns: baseline.key.clone().unwrap_or_else(|| kwargs.key.clone()),

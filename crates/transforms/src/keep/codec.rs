@@ -117,10 +117,6 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes }
     }
 
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(crate) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -245,7 +241,7 @@ mod tests {
             let mut decoder = Decoder::new(&bytes);
             let back = decoder.value(&mut ShapeCache::default()).unwrap();
             prop_assert_eq!(back.to_json(), value.to_json());
-            prop_assert!(decoder.is_at_end());
+            prop_assert!(decoder.rest.is_empty());
         }
 
         #[test]

@@ -234,6 +234,7 @@ impl Transform for Given {
             while let Some(batch) = input.next_batch().await {
                 batch?;
             }
+            // A seed among the given items is for a fetcher.
             for item in self.items {
                 out.emit(item).await;
             }

@@ -103,8 +103,11 @@ struct Columns {
     by_name: HashMap<Arc<str>, u32>,
     /// Whether no column is added to those that the file names.
     fixed: bool,
-    layouts: Vec<(Arc<Shape>, Arc<[Option<u32>]>)>,
+    layouts: Vec<(Arc<Shape>, Layout)>,
 }
+
+/// For each field of a shape its column; none where it is left out.
+type Layout = Arc<[Option<u32>]>;
 
 impl Columns {
     fn new(names: Option<&[String]>) -> Self {
@@ -123,7 +126,7 @@ impl Columns {
         at
     }
 
-    fn layout(&mut self, shape: &Arc<Shape>) -> Result<Arc<[Option<u32>]>, StageError> {
+    fn layout(&mut self, shape: &Arc<Shape>) -> Result<Layout, StageError> {
         if let Some((_, layout)) = self.layouts.iter().find(|(known, _)| Arc::ptr_eq(known, shape)) {
             return Ok(layout.clone());
         }
@@ -139,7 +142,7 @@ impl Columns {
                 None => Some(self.add(name.clone())),
             });
         }
-        let layout: Arc<[Option<u32>]> = layout.into();
+        let layout: Layout = layout.into();
         self.layouts.truncate(LAYOUTS - 1);
         self.layouts.insert(0, (shape.clone(), layout.clone()));
         Ok(layout)

@@ -85,7 +85,7 @@ impl fmt::Display for Table {
                 filled.peek().is_some() && filled.all(|cell| cell.is_number)
             })
             .collect();
-        let mut line = |texts: &mut dyn Iterator<Item = &str>| {
+        let line = |texts: &mut dyn Iterator<Item = &str>| {
             let mut line = String::new();
             for (at, text) in texts.enumerate() {
                 let fill = " ".repeat(widths[at] - text.width());

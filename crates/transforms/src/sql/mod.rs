@@ -8,6 +8,7 @@ mod file_lock;
 mod kwargs;
 mod place;
 mod postgres;
+mod query;
 mod routes;
 mod sink;
 mod sqlite_tables;
@@ -27,10 +28,12 @@ pub(crate) use databases::Databases;
 pub use databases::EmptyDatabases;
 pub(crate) use error::fatal;
 pub use kwargs::{ColumnPrograms, DatabaseSinkKwargs, TableKwargs, TimeColumn};
+pub use query::{QueryFetcher, QueryFetcherKwargs, QueryParams};
 pub use sink::DatabaseSink;
 pub use state::SqliteStateStore;
 
 /// Registers the classes of this folder.
 pub(crate) fn register(registry: &mut Registry) {
     registry.register::<DatabaseSink>();
+    registry.register::<QueryFetcher>();
 }

@@ -9,7 +9,7 @@ use super::error::fatal;
 /// The version of the tables; a file with a later one is left alone.
 const FORMAT: i64 = 1;
 
-const TOUCH: i64 = 0;
+/// What a staged row does; 0 only marks its key as seen.
 const PUT: i64 = 1;
 const DELETE: i64 = 2;
 

@@ -84,11 +84,6 @@ impl StagedTable {
         let at = |name: &String| self.by_name.get(&folded(dialect, name)).map(|at| *at as usize);
         self.spec.key.iter().map(at).collect()
     }
-
-    /// The position of a column by its name.
-    pub(crate) fn position(&self, dialect: Dialect, name: &str) -> Option<usize> {
-        self.by_name.get(&folded(dialect, name)).map(|at| *at as usize)
-    }
 }
 
 /// All tables of a sink in a run.

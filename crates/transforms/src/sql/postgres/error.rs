@@ -25,7 +25,7 @@ pub(crate) fn fatal(doing: &str, error: tokio_postgres::Error) -> StageError {
     } else if is_one_of(&[SqlState::INSUFFICIENT_PRIVILEGE]) {
         said.hint("the user needs the right to create and write these tables")
     } else if is_one_of(&[SqlState::READ_ONLY_SQL_TRANSACTION]) {
-        said.hint("it is a read-only server, or user: name the primary one")
+        said.hint("a query must only read; a sink needs a server that can be written, the primary one")
     } else if is_one_of(&[SqlState::DISK_FULL]) {
         said.hint("free space on the server's disk")
     } else if is_one_of(&[SqlState::PROGRAM_LIMIT_EXCEEDED]) {

@@ -2,5 +2,6 @@
 
 mod files;
 mod postgres;
+mod query;
 mod sqlite;
 mod state;
