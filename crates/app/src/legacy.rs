@@ -163,6 +163,9 @@ pub async fn perform(request: &LegacyRequest, setup: &Setup) -> Exit {
         Ok(zone) => zone,
         Err(error) => return refuse(terminal, &error),
     };
+    if let Err(error) = crate::DiscordSettings::read(&setup.environment) {
+        return refuse(terminal, &error);
+    }
     let file = match crate::load(&request.config, setup, zone) {
         Ok(file) => file,
         Err(error) => return refuse_file(terminal, &error),

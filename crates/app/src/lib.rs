@@ -3,6 +3,7 @@
 //! This crate is part of the binaries in all but name: it reads the environment, prints and handles signals,
 //! which the libraries below it never do.
 
+mod discord;
 mod environment;
 mod exit;
 pub mod fixture;
@@ -17,9 +18,10 @@ mod signals;
 mod terminal;
 mod tls;
 
+pub use discord::DiscordSettings;
 pub use environment::{Environment, EnvironmentError};
 pub use exit::Exit;
-pub use pipelines::{ScheduleChecker, default_zone, load, registry, schedule_of};
+pub use pipelines::{ScheduleChecker, default_zone, load, registry, schedule_of, schema};
 pub use setup::Setup;
 pub use signals::{Signal, Signals};
 pub use terminal::Terminal;

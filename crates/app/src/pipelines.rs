@@ -15,7 +15,9 @@ const DEFAULT_ZONE: &str = "Europe/Stockholm";
 
 /// A registry with every class of this project.
 pub fn registry() -> Registry {
-    transforms::registry()
+    let mut registry = transforms::registry();
+    crate::discord::register(&mut registry);
+    registry
 }
 
 /// The zone of `SCHEDULER_TIMEZONE`, else Europe/Stockholm.
@@ -69,6 +71,11 @@ fn problems(problems: Vec<SpecProblem>) -> BuildErrors {
         KwargsProblem::new(problem.path, message)
     };
     BuildErrors(problems.into_iter().map(problem).collect())
+}
+
+/// The JSON Schema of a file with these classes.
+pub fn schema(registry: &Registry) -> serde_json::Value {
+    pipeline_core::config::schema(registry, &schemars::schema_for!(ScheduleSpec))
 }
 
 /// Checks `schedule` blocks by the rules of the `schedule` crate.

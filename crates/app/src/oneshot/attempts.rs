@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::progress::ProgressLine;
 use super::summary::{Outcome, PipelineSummary};
-use crate::notify::{Notice, Notifier};
+use super::tellers::Tellers;
+use crate::notify::Notice;
 use crate::setup::Setup;
 
 /// What all pipelines of a one-shot run share.
@@ -28,8 +29,7 @@ pub(super) struct Shared {
     pub(super) requested_at: DateTime<Utc>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) groups: HashMap<String, Arc<Semaphore>>,
-    /// Tells webhooks and heartbeats, where any pipeline names one.
-    pub(super) notifier: Option<Notifier>,
+    pub(super) tellers: Tellers,
 }
 
 impl Shared {
@@ -67,7 +67,9 @@ impl Shared {
     }
 
     fn tell(&self, pipeline: &Pipeline, run_id: &str, attempt: u32, summary: &PipelineSummary) {
-        let Some(notifier) = &self.notifier else { return };
+        if !self.tellers.is_needed() {
+            return;
+        }
         let notice = Notice {
             pipeline: pipeline.name.clone(),
             run_id: run_id.to_owned(),
@@ -78,7 +80,7 @@ impl Shared {
             error: summary.error.clone(),
             finished_at: self.setup.clock.now(),
         };
-        notifier.ended(pipeline, &notice);
+        self.tellers.ended(pipeline, &notice);
     }
 
     fn summary(

@@ -6,6 +6,7 @@ mod progress;
 mod select;
 mod summary;
 mod table;
+mod tellers;
 
 pub use order::OneShot;
 pub use select::{list_row, select};

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pipeline_core::config::{Pipeline, PipelinesFile};
 use tokio::sync::{Semaphore, watch};
@@ -13,14 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::Shared;
 use super::summary::{Outcome, PipelineSummary, SummaryFormat, render};
+use super::tellers::Tellers;
+use crate::discord::Sending;
 use crate::exit::Exit;
 use crate::notify::Notifier;
 use crate::setup::Setup;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
-
-/// How long the last notices may take to leave.
-const LAST_NOTICES: Duration = Duration::from_secs(15);
 
 /// A one-shot run of some pipelines of a file.
 pub struct OneShot<'a> {
@@ -84,7 +82,11 @@ impl OneShot<'_> {
         if self.progress {
             self.setup.terminal.show_progress();
         }
-        let notifier = self.notifier();
+        let tellers = self.tellers();
+        let mut setup = self.setup.clone();
+        if let Some(discord) = &tellers.discord {
+            setup.services.insert(discord.service().clone());
+        }
         let groups = self.selected.iter().filter_map(|pipeline| pipeline.limit_group.as_ref());
         let permits = |count: u32| usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
@@ -97,8 +99,8 @@ impl OneShot<'_> {
             groups: groups
                 .map(|group| (group.name.clone(), Arc::new(Semaphore::new(permits(group.max.get())))))
                 .collect(),
-            notifier: notifier.clone(),
-            setup: self.setup.clone(),
+            tellers,
+            setup,
         });
         let mut ends: HashMap<String, watch::Receiver<Option<Outcome>>> = HashMap::new();
         let mut runs = JoinSet::new();
@@ -132,24 +134,35 @@ impl OneShot<'_> {
                 }
             }
         }
-        if let Some(notifier) = notifier {
-            notifier.drain(LAST_NOTICES).await;
+        // All runs have ended, so that nobody else holds it.
+        if let Some(shared) = Arc::into_inner(shared) {
+            shared.tellers.drain().await;
         }
         let place = |name: &str| self.file.pipelines.iter().position(|pipeline| pipeline.name == name);
         summaries.sort_by_key(|summary| place(&summary.pipeline));
         summaries
     }
 
-    /// Tells webhooks and heartbeats, where any pipeline names one. A dry run tells nobody.
-    fn notifier(&self) -> Option<Notifier> {
-        let tells = |p: &&Pipeline| p.on_failure.webhook_url.is_some() || p.heartbeat_url.is_some();
-        if self.dry_run || !self.selected.iter().any(|pipeline| tells(&pipeline)) {
-            return None;
+    /// Who wants to be told. A dry run tells nobody.
+    fn tellers(&self) -> Tellers {
+        if self.dry_run {
+            return Tellers::default();
         }
-        let made = crate::tls_client().map_err(|error| error.to_string()).and_then(|tls| {
+        let failed = |what: &str, error: String| tracing::error!("{what} cannot be told: {error}");
+        let names_one = |p: &&Pipeline| p.on_failure.webhook_url.is_some() || p.heartbeat_url.is_some();
+        let notifier = self.selected.iter().copied().any(|pipeline| names_one(&pipeline)).then(|| {
+            let tls = crate::tls_client().map_err(|error| error.to_string())?;
             Notifier::new(tls, self.setup.redactor.clone()).map_err(|error| error.to_string())
         });
-        made.inspect_err(|error| tracing::error!("neither webhooks nor heartbeats can be told: {error}")).ok()
+        let notifier = notifier.transpose().unwrap_or_else(|error| {
+            failed("webhooks and heartbeats", error);
+            None
+        });
+        let discord = Sending::start(&self.selected, self.setup, &self.state_dir).unwrap_or_else(|error| {
+            failed("Discord", error);
+            None
+        });
+        Tellers { notifier, discord }
     }
 
     fn wait_for(&self, name: &str, ends: &HashMap<String, watch::Receiver<Option<Outcome>>>) -> Wait {
