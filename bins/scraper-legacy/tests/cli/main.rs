@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it was made")]
 
+mod demo;
 mod discord;
 mod docs;
 mod environment;
