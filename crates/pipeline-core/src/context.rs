@@ -316,6 +316,11 @@ impl RunContext {
         self.0.options.state.open(scope, self).await
     }
 
+    /// Whether a later run can read what stages write into their state now.
+    pub fn keeps_state(&self) -> bool {
+        !self.is_dry_run() && self.0.options.state.is_lasting()
+    }
+
     /// Takes part in the end of the run.
     pub fn enlist(&self, participant: impl Participant + 'static) {
         lock(&self.0.participants).push(Box::new(participant));

@@ -28,6 +28,12 @@ pub enum StateWrite {
 /// Where stages keep state between runs: a SQLite file, or the job store.
 #[async_trait]
 pub trait StateStore: Send + Sync {
+    /// Whether what is written lasts longer than the run. Where it does not, a stage need not write what only
+    /// the next run would read.
+    fn is_lasting(&self) -> bool {
+        true
+    }
+
     /// Opens the state of a stage for one run.
     ///
     /// The store enlists itself in the run's commit: what was written becomes visible when the run
@@ -88,6 +94,10 @@ pub struct NoState;
 
 #[async_trait]
 impl StateStore for NoState {
+    fn is_lasting(&self) -> bool {
+        false
+    }
+
     async fn open(
         &self,
         _: StateScope,

@@ -4,6 +4,7 @@ mod convert;
 mod diff;
 mod encoding;
 mod fetch;
+mod http;
 mod item;
 mod jq;
 mod json;
@@ -12,6 +13,8 @@ mod output;
 mod parse;
 mod sink;
 mod sql;
+mod template;
+mod tls;
 mod topics;
 
 use pipeline_core::Registry;
