@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+mod acts;
 mod config;
 mod control;
 mod faults;

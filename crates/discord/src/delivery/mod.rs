@@ -2,6 +2,7 @@
 //! refused for good.
 
 mod batch;
+mod courier;
 mod pace;
 mod reason;
 mod send;

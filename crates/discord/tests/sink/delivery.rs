@@ -145,6 +145,19 @@ async fn a_restart_in_the_middle_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_channel_that_hangs_holds_up_no_other() {
+    let world = World::new().await;
+    world.mock.fault(Rule::on("POST", "/channels/1/messages", Fault::Hang));
+    world.run(channel(1), numbered(1, 1)).await;
+    world.mock.requests_until(LONG, |r| (!r.is_empty()).then_some(())).await.unwrap();
+    for id in 2..6 {
+        world.run(channel(id), numbered(1, 1)).await;
+    }
+    let within = Duration::from_secs(5);
+    world.mock.messages_until(within, |m| (m.len() == 4).then_some(())).await.expect("four other channels");
+}
+
+#[tokio::test]
 async fn an_end_is_quick_whatever_discord_does() {
     let world = World::new().await;
     world.mock.fault(Rule::on("POST", "/channels/**", Fault::Hang));
