@@ -194,7 +194,6 @@ fn code(status: ExitStatus) -> i32 {
 
 impl Finished {
     /// Itself, where it ended with this code; else a panic that shows what it said.
-    #[must_use]
     pub fn expect(self, code: i32) -> Self {
         let Self { code: found, stdout, stderr } = &self;
         assert_eq!(*found, code, "exit code\nstdout:\n{stdout}\nstderr:\n{stderr}");
