@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn a_follower_is_due_when_all_have_succeeded_since_it_ran() {
         // (its last run, the last successes of the others, due)
-        let cases: [(Option<i64>, &[Option<i64>], bool); 6] = [
+        type Case<'a> = (Option<i64>, &'a [Option<i64>], bool);
+        let cases: [Case<'_>; 6] = [
             (None, &[Some(1)], true),
             (None, &[Some(1), None], false),
             (Some(5), &[Some(6), Some(7)], true),

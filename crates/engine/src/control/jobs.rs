@@ -11,6 +11,8 @@ use crate::spec::{self, Next};
 
 /// How often an edit is made anew because somebody else has changed the job in between.
 const ROUNDS: usize = 8;
+/// Jobs that are added in one transaction.
+const BATCH: usize = 1_000;
 /// The longest id of a job, in characters.
 const LONGEST_ID: usize = 120;
 
@@ -53,47 +55,72 @@ impl Control {
     /// # Errors
     /// The pipeline is unknown, the id is that of a job of the file, the trigger never fires.
     pub async fn add_job(&self, job: NewJob) -> Result<JobAdded, ControlError> {
-        let pipelines = self.pipelines();
-        let Some(pipeline) = pipelines.get(&job.pipeline) else {
-            let suggestion = pipelines.suggest(&job.pipeline).map(str::to_owned);
-            return Err(ControlError::UnknownPipeline { name: job.pipeline, suggestion });
-        };
-        let id = job.id.unwrap_or_else(|| runtime_job_id(&pipeline.name));
-        check_id(&id)?;
-        if pipelines.iter().any(|other| other.schedule.is_some() && other.job_id() == id) {
-            return Err(ControlError::ConfigJob(id));
-        }
+        let id = self.id_for(&job)?;
         for _ in 0..ROUNDS {
             let now = self.clock().now();
-            let schedule = spec::anchored(&job.schedule, now);
-            let next = Next::after(&schedule, id.as_str(), now);
-            if next.fire_at.is_none() && *schedule.trigger() != Trigger::Manual {
-                return Err(ControlError::Schedule(never(&schedule)));
-            }
+            let (schedule, next) = first_fire(&job, &id, now)?;
             let known = self.store().job(&id).await?;
             if known.as_ref().is_some_and(|known| known.source == JobSource::Config) {
                 return Err(ControlError::ConfigJob(id));
             }
-            let put = JobPut {
-                id: id.clone(),
-                pipeline: pipeline.name.to_string(),
-                source: JobSource::Runtime,
-                state: JobState::Scheduled,
-                paused: Some(false),
-                trigger: schedule.trigger().to_string(),
-                timezone: schedule.zone().name().to_owned(),
-                spec: spec::write(&schedule),
-                next_fire_at: next.fire_at,
-                due_at: next.due_at,
-                error: None,
-                requested_by: job.requested_by.clone(),
-                expect: known.as_ref().map_or(Expect::Absent, |known| Expect::Version(known.version)),
-            };
+            let expect = known.as_ref().map_or(Expect::Absent, |known| Expect::Version(known.version));
+            let put = put(&job, id.clone(), &schedule, next, expect);
             if let JobEdited::Done(_) = self.edit(JobEdit::Put(Box::new(put)), now).await? {
                 return Ok(JobAdded { id, next_fire_at: next.fire_at, replaced: known.is_some() });
             }
         }
         Err(ControlError::Contended(id))
+    }
+
+    /// Adds many jobs at once, in few transactions; each as [`Control::add_job`] does.
+    ///
+    /// # Errors
+    /// As there, for the first job that is refused: those of the transactions before are added already.
+    pub async fn add_jobs(
+        &self,
+        jobs: impl IntoIterator<Item = NewJob> + Send,
+    ) -> Result<usize, ControlError> {
+        let mut jobs = jobs.into_iter();
+        let mut added = 0;
+        loop {
+            let now = self.clock().now();
+            let batch: Vec<NewJob> = jobs.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(added);
+            }
+            let edits = batch.iter().map(|job| self.addition(job, now)).collect::<Result<Vec<_>, _>>()?;
+            let results = self.store().edit_jobs(edits, now).await?;
+            for (job, result) in batch.into_iter().zip(results) {
+                // One that is there already takes the careful way.
+                if !matches!(result, JobEdited::Done(_)) {
+                    self.add_job(job).await?;
+                }
+                added += 1;
+            }
+        }
+    }
+
+    /// The edit that adds a job which is not there yet.
+    fn addition(&self, job: &NewJob, now: DateTime<Utc>) -> Result<JobEdit, ControlError> {
+        let id = self.id_for(job)?;
+        let (schedule, next) = first_fire(job, &id, now)?;
+        Ok(JobEdit::Put(Box::new(put(job, id, &schedule, next, Expect::Absent))))
+    }
+
+    /// The id of a job to add, checked.
+    fn id_for(&self, job: &NewJob) -> Result<JobId, ControlError> {
+        let pipelines = self.pipelines();
+        let Some(pipeline) = pipelines.get(&job.pipeline) else {
+            let suggestion = pipelines.suggest(&job.pipeline).map(str::to_owned);
+            return Err(ControlError::UnknownPipeline { name: job.pipeline.clone(), suggestion });
+        };
+        let id = job.id.clone().unwrap_or_else(|| runtime_job_id(&pipeline.name));
+        check_id(&id)?;
+        let of_file = id.as_str().strip_prefix("pipeline_").and_then(|name| pipelines.get(name));
+        if of_file.is_some_and(|pipeline| pipeline.schedule.is_some()) {
+            return Err(ControlError::ConfigJob(id));
+        }
+        Ok(id)
     }
 
     /// Removes a job. One of the file stays removed until its schedule in the file changes, or it is resumed.
@@ -191,6 +218,34 @@ impl Control {
     async fn edit(&self, edit: JobEdit, now: DateTime<Utc>) -> Result<JobEdited, ControlError> {
         let results = self.store().edit_jobs(vec![edit], now).await?;
         Ok(results.into_iter().next().unwrap_or(JobEdited::NotFound))
+    }
+}
+
+/// The schedule of a job that is added now, and its first fire.
+fn first_fire(job: &NewJob, id: &JobId, now: DateTime<Utc>) -> Result<(Schedule, Next), ControlError> {
+    let schedule = spec::anchored(&job.schedule, now);
+    let next = Next::after(&schedule, id.as_str(), now);
+    if next.fire_at.is_none() && *schedule.trigger() != Trigger::Manual {
+        return Err(ControlError::Schedule(never(&schedule)));
+    }
+    Ok((schedule, next))
+}
+
+fn put(job: &NewJob, id: JobId, schedule: &Schedule, next: Next, expect: Expect) -> JobPut {
+    JobPut {
+        id,
+        pipeline: job.pipeline.clone(),
+        source: JobSource::Runtime,
+        state: JobState::Scheduled,
+        paused: Some(false),
+        trigger: schedule.trigger().to_string(),
+        timezone: schedule.zone().name().to_owned(),
+        spec: spec::write(schedule),
+        next_fire_at: next.fire_at,
+        due_at: next.due_at,
+        error: None,
+        requested_by: job.requested_by.clone(),
+        expect,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A week with everything in it.
 
-use crate::world::{World, cron, every, same};
+use crate::world::{World, at, cron, every, same};
 
 #[tokio::test(start_paused = true)]
 async fn a_daily_job_fires_each_day_at_its_local_time_over_a_change_of_clocks() {
@@ -54,4 +54,44 @@ async fn an_interval_keeps_its_anchor_over_restarts() {
         2026-01-04 12:00:00 fired pipeline_books 01-04T12:00:00 schedule
         ",
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_autumn_a_fixed_job_fires_once_and_a_wildcard_job_in_both_passes() {
+    let world = World::new("2026-10-24 23:10").await;
+    let process = world
+        .start([
+            world.pipeline("fixed").scheduled(cron("30 2 * * *", "Europe/Stockholm")),
+            world.pipeline("wild").scheduled(cron("*/30 2 * * *", "Europe/Stockholm")),
+        ])
+        .await;
+    world.until("2026-10-25 03:00").await;
+    process.stop().await;
+    same(
+        &world.lines_of(&["fired"]),
+        "
+        2026-10-25 00:00:00 fired pipeline_wild 10-25T00:00:00 schedule
+        2026-10-25 00:30:00 fired pipeline_fixed 10-25T00:30:00 schedule
+        2026-10-25 00:30:00 fired pipeline_wild 10-25T00:30:00 schedule
+        2026-10-25 01:00:00 fired pipeline_wild 10-25T01:00:00 schedule
+        2026-10-25 01:30:00 fired pipeline_wild 10-25T01:30:00 schedule
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_delays_the_start_and_never_the_identity_of_a_fire() {
+    let world = World::new("2026-01-01 00:30").await;
+    let hourly = cron("0 * * * *", "UTC").with_jitter(std::time::Duration::from_secs(600));
+    let process = world.start([world.pipeline("books").scheduled(hourly)]).await;
+    world.until("2026-01-01 06:30").await;
+    process.stop().await;
+    let starts = world.script.starts();
+    assert_eq!(starts.len(), 6);
+    for (start, hour) in starts.iter().zip(1..) {
+        assert_eq!(start.scheduled_for, at(&format!("2026-01-01 0{hour}:00")));
+        let delay = (start.at - start.scheduled_for).num_seconds();
+        assert!((0..600).contains(&delay), "{delay}");
+    }
+    assert!(starts.iter().any(|start| start.at != start.scheduled_for), "some are delayed");
 }

@@ -9,7 +9,7 @@ use engine::{
     Deps, Engine, EngineError, EngineEvent, EventKind, Events, Handle, Observed, Pipeline, Pipelines,
     Settings, Shutdown, Stopped,
 };
-use jobstore::{JobStore, OpenOptions, StoreUrl};
+use jobstore::{JobStore, OpenOptions, RunFilter, RunRecord, StoreUrl};
 use pipeline_core::{Chain, Clock, Emitter, Fetcher, SimClock, StageContext, StageError, fetcher};
 use schedule::{Cron, Schedule, Zone};
 use tokio::task::JoinHandle;
@@ -164,6 +164,24 @@ impl World {
     /// Lets what happens now come to its end.
     pub(crate) async fn settle(&self) {
         self.clock.sleep_until(self.clock.now() + TimeDelta::milliseconds(5)).await;
+    }
+
+    /// Lets so much time pass.
+    pub(crate) async fn clock_on(&self, time: &str) {
+        let time = TimeDelta::from_std(schedule::duration::parse(time).unwrap()).unwrap();
+        self.clock.sleep_until(self.clock.now() + time).await;
+    }
+
+    /// The present, to the second.
+    pub(crate) fn clock_text(&self) -> String {
+        self.clock.now().format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// The one run that there is.
+    pub(crate) async fn only_run(&self) -> RunRecord {
+        let runs = self.store.runs(RunFilter::default()).await.unwrap();
+        let [run] = &runs[..] else { panic!("{} runs", runs.len()) };
+        run.clone()
     }
 
     /// What happened since the last call.
