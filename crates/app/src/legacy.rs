@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use pipeline_core::Registry;
 use pipeline_core::config::{ConfigError, PipelinesFile};
 use schedule::Zone;
 
@@ -127,12 +128,18 @@ impl LegacyRequest {
 
 /// The program: everything between the arguments and the exit code.
 pub fn main(args: LegacyArgs) -> ExitCode {
-    let setup = match Setup::new() {
+    main_with(args, |_| {})
+}
+
+/// The program with further classes, which `more` registers; one of a name that is known takes its place.
+pub fn main_with(args: LegacyArgs, more: impl FnOnce(&mut Registry)) -> ExitCode {
+    let mut setup = match Setup::new() {
         Ok(setup) => setup,
         Err(error) => {
             return refuse(&Terminal::new(pipeline_core::Redactor::new()), &error.to_string()).into();
         }
     };
+    more(&mut setup.registry);
     let rust_log = setup.environment.setting("RUST_LOG").map(str::to_owned);
     if let Err(error) = logging::init(&args.log, rust_log.as_deref(), &setup.terminal) {
         return refuse(&setup.terminal, &error).into();

@@ -13,6 +13,7 @@ pub mod logging;
 pub mod notify;
 pub mod oneshot;
 mod pipelines;
+pub mod reference;
 mod setup;
 mod signals;
 mod terminal;
