@@ -22,6 +22,7 @@ use crate::transform::Transform;
 /// What becomes of an item that fails in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "fail"))]
 pub enum OnError {
     /// The run fails.
     #[default]

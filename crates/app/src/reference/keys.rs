@@ -106,9 +106,7 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&self, map: &Value, name: &str, property: &'a Value) -> Key {
-        let target = self.resolve(property);
         let required = map.get("required").and_then(Value::as_array);
-        let default = property.get("default").or_else(|| target.get("default"));
         let empty = |value: &Value| {
             value.is_null() || value == &Value::Array(Vec::new()) || value.as_object().is_some_and(|m| m.is_empty())
         };
@@ -116,9 +114,16 @@ impl<'a> Reader<'a> {
             name: name.to_owned(),
             kind: self.kind(property, 0),
             required: required.is_some_and(|names| names.iter().any(|required| required == name)),
-            default: default.filter(|value| !empty(value)).map(plain),
+            default: self.default(property).filter(|value| !empty(value)).map(plain),
             meaning: self.meaning(property),
         }
+    }
+
+    /// The default of a schema, else of its target, else of the one alternative that has one.
+    fn default(&self, schema: &'a Value) -> Option<&'a Value> {
+        let target = self.resolve(schema);
+        let own = schema.get("default").or_else(|| target.get("default"));
+        own.or_else(|| alternatives(target)?.iter().find_map(|alternative| self.default(alternative)))
     }
 
     fn meaning(&self, property: &'a Value) -> String {
@@ -129,7 +134,7 @@ impl<'a> Reader<'a> {
         if !text.is_empty() && !text.ends_with('.') {
             text.push('.');
         }
-        if let Some(words) = self.words(property) {
+        if let Some(words) = self.words(property).filter(|words| words.len() <= ALTERNATIVES) {
             for (word, description) in words.iter().filter_map(|(word, d)| Some((word, d.as_ref()?))) {
                 text = format!("{text} `{word}`: {description}");
             }

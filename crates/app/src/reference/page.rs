@@ -1,7 +1,5 @@
 //! docs/reference.md.
 
-use std::fmt::Write;
-
 use pipeline_core::{Entry, Registry};
 use serde_json::Value;
 
@@ -151,20 +149,15 @@ fn lower(text: &str) -> String {
 }
 
 fn class(page: &mut String, entry: &Entry) {
+    let schema = Value::from((entry.schema)());
     paragraph(page, &format!("### {}", entry.class));
-    paragraph(page, entry.summary);
+    paragraph(page, about(entry, &schema));
     if !entry.aliases.is_empty() {
         let names: Vec<String> = entry.aliases.iter().map(|name| format!("`{name}`")).collect();
         paragraph(page, &format!("Also called {}.", names.join(", ")));
     }
-    let schema = Value::from((entry.schema)());
     let mut maps = keys(&schema, &schema).into_iter();
     let own = maps.next();
-    let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    // Most types say only whose they are.
-    if !about.starts_with("What `") {
-        paragraph(page, about);
-    }
     paragraph(page, &format!("```yaml\n{}\n```", entry.example.trim()));
     match own {
         Some(own) if !own.keys.is_empty() => table(page, "kwarg", &own.keys),
@@ -176,6 +169,12 @@ fn class(page: &mut String, entry: &Entry) {
     }
 }
 
+/// What the type of the kwargs says at length, where it says more than whose they are; else the summary.
+fn about<'a>(entry: &Entry, schema: &'a Value) -> &'a str {
+    let long = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    if long.is_empty() || long.starts_with("What `") { entry.summary } else { long }
+}
+
 fn table(page: &mut String, title: &str, keys: &[Key]) {
     line(page, &format!("| {title} | type | default | meaning |\n|---|---|---|---|"));
     for key in keys {
@@ -184,13 +183,8 @@ fn table(page: &mut String, title: &str, keys: &[Key]) {
             (Some(default), false) => format!("`{default}`"),
             (None, false) => String::new(),
         };
-        let cells = [cell(&key.kind), cell(&default), cell(&key.meaning)];
-        let mut row = format!("| `{}` |", key.name);
-        for cell in cells {
-            // Writing to a text cannot fail.
-            drop(write!(row, " {cell}{}|", if cell.is_empty() { "" } else { " " }));
-        }
-        line(page, &row);
+        let cells = [format!("`{}`", key.name), cell(&key.kind), cell(&default), cell(&key.meaning)];
+        line(page, &format!("| {} |", cells.join(" | ")));
     }
     page.push('\n');
 }

@@ -52,6 +52,7 @@ fn default_max_length() -> usize {
 /// When messages leave.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "success"))]
 pub(crate) enum When {
     /// When the run has succeeded, together with its other results.
     #[default]

@@ -11,6 +11,7 @@ use crate::duration::HumanDuration;
 /// What becomes of a fire while a run of the same pipeline is queued or running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "skip"))]
 pub enum Overlap {
     /// It is skipped.
     #[default]

@@ -97,7 +97,7 @@ fn policies(generator: &mut SchemaGenerator) -> Map<String, Value> {
     };
     put(
         "overlap",
-        "What becomes of a fire while a run is queued or running (skip).",
+        "What becomes of a fire while a run is queued or running.",
         generator.subschema_for::<Overlap>().to_value(),
     );
     put(
@@ -156,7 +156,7 @@ fn stage(registry: &Registry, generator: &mut SchemaGenerator) -> Value {
             "class": {"description": "What the stage does.", "type": "string", "anyOf": classes},
             "kwargs": {"description": "How it does it; depends on the class.", "type": ["object", "null"]},
             "on_error": {
-                "description": "What becomes of an item that fails (fail).",
+                "description": "What becomes of an item that fails.",
                 "anyOf": [generator.subschema_for::<OnError>(), {"type": "null"}],
             },
         },

@@ -12,11 +12,13 @@ impl JsonSchema for ScheduleSpec {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let duration = json_schema!({
-            "description": "500ms, 30s, 1h30m, 2d, 1w, or a number of seconds",
-            "type": ["string", "number"],
-            "minimum": 0,
-        });
+        let duration = |what: &str| {
+            json_schema!({
+                "description": format!("{what}: 500ms, 30s, 1h30m, 2d, 1w, or a number of seconds"),
+                "type": ["string", "number"],
+                "minimum": 0,
+            })
+        };
         let count = json_schema!({ "type": ["number", "string"], "minimum": 0 });
         let instant = "RFC 3339, or a local time in the job's zone such as 2026-12-24T18:00";
         json_schema!({
@@ -30,9 +32,9 @@ impl JsonSchema for ScheduleSpec {
                     "examples": ["*/30 9-17 * * 1-5", "0 2 * * *", "@hourly"],
                 },
                 "interval": {
-                    "description": "A period in real time, from 1s on",
+                    "description": "A period in real time",
                     "anyOf": [
-                        duration,
+                        duration("From 1s on"),
                         {
                             "type": "object",
                             "additionalProperties": false,
@@ -50,11 +52,17 @@ impl JsonSchema for ScheduleSpec {
                     "description": "What happens when clocks change, in place of the rule for the kind of expression",
                     "additionalProperties": false,
                     "properties": {
-                        "gap": { "enum": ["run_after", "skip"] },
-                        "overlap": { "enum": ["first", "second", "both"] },
+                        "gap": {
+                            "enum": ["run_after", "skip"],
+                            "description": "A fire in the hour that the clocks skip: right after it, or not at all",
+                        },
+                        "overlap": {
+                            "enum": ["first", "second", "both"],
+                            "description": "A fire in the hour that comes twice: the first time, the second, or both",
+                        },
                     },
                 },
-                "jitter": duration,
+                "jitter": duration("The start of each fire is delayed by less than this"),
                 "start": { "type": "string", "description": format!("The earliest fire: {instant}") },
                 "end": { "type": "string", "description": format!("The latest fire: {instant}") },
                 "misfire": {
@@ -62,9 +70,19 @@ impl JsonSchema for ScheduleSpec {
                     "description": "What to do about fires that are seen late",
                     "additionalProperties": false,
                     "properties": {
-                        "catch_up": { "enum": ["latest", "all", "skip"], "default": "latest" },
-                        "grace": duration,
-                        "max": { "type": ["integer", "string"], "minimum": 1, "maximum": 10_000, "default": 100 },
+                        "catch_up": {
+                            "enum": ["latest", "all", "skip"],
+                            "default": "latest",
+                            "description": "Which of them run: the newest, all (no more than `max`), or none",
+                        },
+                        "grace": duration("How late a fire may start; a later one is missed"),
+                        "max": {
+                            "type": ["integer", "string"],
+                            "minimum": 1,
+                            "maximum": 10_000,
+                            "default": 100,
+                            "description": "The most fires that one catch-up runs",
+                        },
                     },
                 },
             },

@@ -36,6 +36,7 @@ pub(crate) struct DedupeKwargs {
 /// How long keys are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "run"))]
 pub(crate) enum Scope {
     /// Until the run ends.
     #[default]

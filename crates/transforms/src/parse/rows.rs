@@ -9,6 +9,7 @@ use serde::Deserialize;
 /// What a payload without rows is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "warn"))]
 pub(crate) enum NoRows {
     /// Suspect: it is said in the log, and a later diff takes nothing that is missing for removed.
     #[default]

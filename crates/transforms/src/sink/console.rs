@@ -25,6 +25,7 @@ pub struct ConsoleSinkKwargs {
 /// How items are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("default" = "json"))]
 pub enum ConsoleFormat {
     /// A line of JSON for each item: its content.
     #[default]

@@ -41,6 +41,7 @@ pub(crate) struct CommandFetcherKwargs {
 /// What the output of a command is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "raw"))]
 enum Format {
     /// The whole output is one payload.
     #[default]
