@@ -27,11 +27,14 @@ fn it_knows_its_own_class_and_the_built_ins() {
 fn its_kwargs_are_checked_with_the_file() {
     let program = program();
     for (wrong, expected) in [
-        ("{field: rating, digits: 13}", "pipelines.yml:15:37: pipelines.ratings.chain[2].kwargs.digits: 13 is more than 12\n"),
+        (
+            "{field: rating, digits: 13}",
+            "pipelines.yml:14:41: pipelines.ratings.chain[2].kwargs.digits: 13 is more than 12\n",
+        ),
         (
             "{feld: rating}",
-            "pipelines.yml:15:17: pipelines.ratings.chain[2].kwargs: `field` is missing\n\
-             pipelines.yml:15:18: pipelines.ratings.chain[2].kwargs.feld: unknown key `feld`, did you mean `field`?\n",
+            "pipelines.yml:14:17: pipelines.ratings.chain[2].kwargs: `field` is missing\n\
+             pipelines.yml:14:18: pipelines.ratings.chain[2].kwargs.feld: unknown key `feld`, did you mean `field`?\n",
         ),
     ] {
         program.write("pipelines.yml", PIPELINES.replace("{field: rating, digits: 0}", wrong));
@@ -46,5 +49,7 @@ fn its_example_is_right() {
     let example = registry.get("example.Round").unwrap().example;
     let stage = example.trim_end().replace('\n', "\n        ");
     let file = format!("pipelines:\n  one:\n    chain:\n      - {stage}\n");
-    Loader::new(&registry).parse("example", file.as_bytes()).unwrap_or_else(|error| panic!("{file}\n{error}"));
+    Loader::new(&registry)
+        .parse("example", file.as_bytes())
+        .unwrap_or_else(|error| panic!("{file}\n{error}"));
 }

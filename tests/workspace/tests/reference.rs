@@ -51,8 +51,10 @@ fn the_files_of_the_repository_are_valid_by_the_schema() {
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
         let value: Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        let errors: Vec<String> =
-            validator.iter_errors(&value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|error| format!("{} at {}", error, error.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{}\n{errors:#?}", file.display());
     }
 }

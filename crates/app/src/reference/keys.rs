@@ -108,7 +108,8 @@ impl<'a> Reader<'a> {
     fn key(&self, map: &Value, name: &str, property: &'a Value) -> Key {
         let required = map.get("required").and_then(Value::as_array);
         let empty = |value: &Value| {
-            value.is_null() || value == &Value::Array(Vec::new()) || value.as_object().is_some_and(|m| m.is_empty())
+            let nothing = [Value::Null, Value::Array(Vec::new()), Value::String(String::new())];
+            nothing.contains(value) || value.as_object().is_some_and(serde_json::Map::is_empty)
         };
         Key {
             name: name.to_owned(),
@@ -157,7 +158,8 @@ impl<'a> Reader<'a> {
         }
         let mut found = Vec::new();
         for alternative in alternatives(schema)? {
-            let nothing = alternative.get("type").is_some_and(|kind| kind == "null") || is_variable(alternative);
+            let nothing =
+                alternative.get("type").is_some_and(|kind| kind == "null") || is_variable(alternative);
             if !nothing {
                 let description = alternative.get("description").and_then(Value::as_str).map(line);
                 let words = self.words(alternative)?.into_iter();
@@ -216,7 +218,11 @@ impl<'a> Reader<'a> {
 
 fn joined(kinds: impl Iterator<Item = String>) -> String {
     let mut different: Vec<String> = Vec::new();
-    kinds.for_each(|kind| if !different.contains(&kind) { different.push(kind) });
+    kinds.for_each(|kind| {
+        if !different.contains(&kind) {
+            different.push(kind)
+        }
+    });
     different.join(" or ")
 }
 
@@ -237,7 +243,10 @@ mod tests {
             (json!({"type": "string"}), "text"),
             (json!({"type": ["integer", "null"]}), "integer"),
             (json!({"type": "array", "items": {"type": "string"}}), "list of text"),
-            (json!({"type": "array", "items": {"type": ["string", "null", "number"]}}), "list of (text or number)"),
+            (
+                json!({"type": "array", "items": {"type": ["string", "null", "number"]}}),
+                "list of (text or number)",
+            ),
             (json!({"type": "object", "additionalProperties": {"$ref": "#/$defs/Table"}}), "map of map"),
             (json!({"$ref": "#/$defs/Format"}), "raw | jsonl"),
             (json!({"anyOf": [{"$ref": "#/$defs/Duration"}, {"type": "null"}]}), "duration"),

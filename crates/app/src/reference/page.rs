@@ -39,7 +39,9 @@ impl Kind {
 
     fn about(self) -> &'static str {
         match self {
-            Self::Fetcher => "A chain begins with one. It runs when its first input arrives, and gives payloads or items.",
+            Self::Fetcher => {
+                "A chain begins with one. It runs when its first input arrives, and gives payloads or items."
+            }
             Self::Parser => "They make items of payloads, and pass items that are there already.",
             Self::Between => "They change, compare, check or drop items.",
             Self::Sink => "They write items and pass them on, so that several can follow each other.",
@@ -51,7 +53,10 @@ impl Kind {
 pub fn markdown(registry: &Registry) -> String {
     let mut page = String::new();
     paragraph(&mut page, "# Reference");
-    paragraph(&mut page, "<!-- Made from the program: UPDATE_DOCS=1 cargo test -p workspace-tests --test reference -->");
+    paragraph(
+        &mut page,
+        "<!-- Made from the program: UPDATE_DOCS=1 cargo test -p workspace-tests --test reference -->",
+    );
     paragraph(
         &mut page,
         "Everything that may stand in a file of pipelines. `scraper-scheduler transforms CLASS` shows the same of one \
@@ -98,7 +103,10 @@ fn contents(page: &mut String, registry: &Registry) {
                 let title = kind.title();
                 line(page, &format!("| **[{title}](#{})** | |", anchor(title)));
             }
-            line(page, &format!("| [`{}`](#{}) | {} |", entry.class, anchor(entry.class), cell(entry.summary)));
+            line(
+                page,
+                &format!("| [`{}`](#{}) | {} |", entry.class, anchor(entry.class), cell(entry.summary)),
+            );
         }
     }
     page.push('\n');
@@ -134,7 +142,7 @@ fn file(page: &mut String, registry: &Registry) {
 
 fn heading(page: &mut String, title: &str, keys: &Keys) {
     match keys.about.as_deref().map(|about| about.trim_end_matches('.')) {
-        Some(about) => paragraph(page, &format!("{title} ({}):", lower(about))),
+        Some(about) => paragraph(page, &format!("{title}: {}.", lower(about))),
         None => paragraph(page, &format!("{title}:")),
     }
 }
@@ -143,7 +151,9 @@ fn heading(page: &mut String, title: &str, keys: &Keys) {
 fn lower(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if !second.is_uppercase() => format!("{}{}", first.to_lowercase(), letters.as_str()),
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            format!("{}{}", first.to_lowercase(), letters.as_str())
+        }
         _ => text.to_owned(),
     }
 }

@@ -87,7 +87,10 @@ impl JsonSchema for StopKwargs {
                 {"enum": ["short_page", "empty_page"]},
                 {
                     "type": "object",
-                    "properties": {"jq": {"type": "string"}},
+                    "properties": {"jq": {
+                        "type": "string",
+                        "description": "A jq condition on the page; where it holds, the page is the last.",
+                    }},
                     "required": ["jq"],
                     "additionalProperties": false,
                 },
