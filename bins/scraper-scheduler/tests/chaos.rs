@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use test_support::postgres::PostgresDatabase;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_scraper-scheduler");
 
@@ -147,6 +148,12 @@ fn terminate(mut child: Child, fixture: &Fixture) {
     assert!(status.success(), "a scheduler that was asked to stop ended with {status}");
 }
 
+/// Whether a run ended as it should: it succeeded, or found one running and one waiting already; what a shutdown
+/// cut off waits for the next scheduler.
+fn is_well(run: &Value) -> bool {
+    run["state"] == "queued" || run["outcome"] == "succeeded" || run["outcome"] == "skipped"
+}
+
 /// Kills schedulers at random for a while, lets one finish what is left, and checks all.
 fn survive(fixture: &Fixture, schedulers: usize, kills: usize) {
     let mut random = Random(0x5eed);
@@ -161,7 +168,8 @@ fn survive(fixture: &Fixture, schedulers: usize, kills: usize) {
         let victim = random.below(schedulers as u64) as usize;
         children[victim].kill().unwrap();
         children[victim].wait().unwrap();
-        killed_at.push(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos());
+        killed_at
+            .push(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos());
         children[victim] = fixture.start();
     }
     // What was left behind is taken up when the leases have ended.
@@ -202,10 +210,8 @@ fn survive(fixture: &Fixture, schedulers: usize, kills: usize) {
         }
     }
 
-    // Every finished row succeeded; what the shutdown cut off waits for the next scheduler.
     for (fire, run) in &rows {
-        let done = run["state"] == "queued" || run["outcome"] == "succeeded";
-        assert!(done, "{fire:?}: {run}{}", context());
+        assert!(is_well(run), "{fire:?}: {run}{}", context());
     }
 
     let mut starts: BTreeMap<&Fire, Vec<&Mark>> = BTreeMap::new();
@@ -215,7 +221,11 @@ fn survive(fixture: &Fixture, schedulers: usize, kills: usize) {
     for (fire, marks) in starts {
         let first: Vec<_> = marks.iter().filter(|mark| mark.start).collect();
         for pair in first.windows(2) {
-            assert!(pair[0].attempt < pair[1].attempt, "{fire:?}: the same attempt started twice{}", context());
+            assert!(
+                pair[0].attempt < pair[1].attempt,
+                "{fire:?}: the same attempt started twice{}",
+                context()
+            );
             let explained = killed_at.iter().any(|at| *at <= pair[1].nanos);
             assert!(explained, "{fire:?}: a second start that no kill explains{}", context());
         }
@@ -228,10 +238,55 @@ fn survive(fixture: &Fixture, schedulers: usize, kills: usize) {
 
 #[test]
 fn killed_on_sqlite() {
-    survive(&Fixture::new(None), 1, 12);
+    survive(&Fixture::new(None), 1, 25);
 }
 
 #[test]
 fn two_schedulers_killed_on_one_sqlite_file() {
-    survive(&Fixture::new(None), 2, 10);
+    survive(&Fixture::new(None), 2, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_schedulers_killed_on_postgresql() {
+    let Some(database) = PostgresDatabase::create().await else { return };
+    let url = database.url();
+    tokio::task::spawn_blocking(move || survive(&Fixture::new(Some(url)), 3, 20)).await.unwrap();
+}
+
+/// A scheduler is frozen beyond its lease, with its command; another takes over; what the first does when it
+/// wakes changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_frozen_beyond_its_lease_writes_nothing_more() {
+    let Some(database) = PostgresDatabase::create().await else { return };
+    let url = database.url();
+    tokio::task::spawn_blocking(move || {
+        let fixture = Fixture::new(Some(url));
+        let first = fixture.start();
+        let frozen = rustix::process::Pid::from_child(&first);
+        let started = || marks(fixture.path()).iter().filter(|mark| mark.start).count();
+        wait_until("runs start", Duration::from_secs(20), || started() >= 3);
+        rustix::process::kill_process(frozen, rustix::process::Signal::STOP).unwrap();
+        let second = fixture.start();
+        let before = started();
+        // Leases of 3 s end; the second scheduler goes on with everything.
+        wait_until("the other takes over", Duration::from_secs(40), || started() >= before + 15);
+        rustix::process::kill_process(frozen, rustix::process::Signal::CONT).unwrap();
+        let before = started();
+        wait_until("both go on", Duration::from_secs(40), || started() >= before + 10);
+        terminate(first, &fixture);
+        terminate(second, &fixture);
+        let mut seen = BTreeSet::new();
+        for run in fixture.runs().iter().filter(|run| run["outcome"] != "missed") {
+            let fire = format!("{} {}", run["job_id"], run["scheduled_for"]);
+            assert!(seen.insert(fire.clone()), "two rows for {fire}");
+            assert!(is_well(run), "{run}\n{}", fixture.log());
+        }
+        let mut starts: BTreeMap<(Fire, u32), usize> = BTreeMap::new();
+        for mark in marks(fixture.path()).into_iter().filter(|mark| mark.start) {
+            *starts.entry((mark.fire, mark.attempt)).or_default() += 1;
+        }
+        assert!(starts.values().all(|count| *count == 1), "an attempt was started twice");
+    })
+    .await
+    .unwrap();
 }

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The expression: minute hour day-of-month month day-of-week, in quotes
-    #[arg(value_name = "CRON", num_args = 1.., allow_hyphen_values = true)]
+    #[arg(value_name = "CRON", num_args = 1..)]
     cron: Vec<String>,
     /// How many next fires to show
     #[arg(long, default_value_t = 5, value_name = "N")]
