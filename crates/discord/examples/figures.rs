@@ -101,7 +101,7 @@ impl SchedulerControl for Instantly {
     }
 }
 
-/// 100 commands in a second, on an idle machine or beside threads that compute without end.
+/// 100 commands in a second, alone or beside threads that compute without end.
 async fn acknowledge(busy: bool) -> Outcome<()> {
     let mock = MockDiscord::start(MockConfig { global_limit: None, ..MockConfig::default() }).await?;
     let pipeline = |i: usize| PipelineInfo {
@@ -147,7 +147,7 @@ async fn acknowledge(busy: bool) -> Outcome<()> {
         times.push(ack.elapsed);
     }
     times.sort();
-    let machine = if busy { "two threads that compute" } else { "an idle machine" };
+    let machine = if busy { "beside two threads that compute" } else { "alone" };
     say(&format!(
         "acknowledge, 100 commands in a second, {machine}: p50 {:.1?}, p99 {:.1?}, max {:.1?}, late {}",
         times[49],
