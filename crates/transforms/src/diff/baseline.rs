@@ -1,6 +1,5 @@
 //! The first snapshot, taken from a table that exists already.
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use bytes::Bytes;

@@ -15,7 +15,7 @@ use crate::sql::SqliteStateStore;
 
 /// A folder and a clock in which one run follows the other.
 pub(crate) struct Bench {
-    folder: Arc<tempfile::TempDir>,
+    folder: Arc<Folder>,
     pub(crate) clock: SimClock,
     pub(crate) cancel: CancellationToken,
     stages: Vec<(String, MakeStage, OnError)>,
@@ -23,6 +23,20 @@ pub(crate) struct Bench {
     fails: bool,
     leaves_out: bool,
     console: Option<Console>,
+}
+
+enum Folder {
+    Own(tempfile::TempDir),
+    Others(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Others(folder) => folder,
+        }
+    }
 }
 
 type MakeStage = Box<dyn Fn() -> Box<dyn Transform>>;
@@ -55,7 +69,7 @@ impl Ran {
 impl Bench {
     pub(crate) fn new() -> Self {
         Self {
-            folder: Arc::new(tempfile::tempdir().unwrap()),
+            folder: Arc::new(Folder::Own(tempfile::tempdir().unwrap())),
             clock: SimClock::new("2026-01-02T03:04:05Z".parse().unwrap()),
             cancel: CancellationToken::new(),
             stages: Vec::new(),
@@ -64,6 +78,11 @@ impl Bench {
             leaves_out: false,
             console: None,
         }
+    }
+
+    /// A bench in a folder that stays.
+    pub(crate) fn within(folder: PathBuf) -> Self {
+        Self { folder: Arc::new(Folder::Others(folder)), ..Self::new() }
     }
 
     /// Another bench in the same folder.

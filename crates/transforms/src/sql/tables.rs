@@ -68,6 +68,8 @@ pub(crate) struct StagedTable {
     /// Positions of columns by name; in SQLite names that differ in case only are the same.
     by_name: HashMap<String, u32>,
     layouts: Vec<(Arc<Shape>, Layout)>,
+    /// The columns that keep times, once a row is there.
+    times: Option<Arc<[u32]>>,
 }
 
 /// Which columns the fields of a record go to.
@@ -151,6 +153,7 @@ impl Staging {
             columns: Vec::new(),
             by_name: HashMap::new(),
             layouts: Vec::new(),
+            times: None,
         });
         Ok(self.tables.len() - 1)
     }
@@ -189,7 +192,7 @@ impl Staging {
         let layout = self.layout(table, content.shape())?;
         check_key(&self.tables[table].spec, &layout, content)?;
         self.check_values(content)?;
-        let times = self.time_columns(table);
+        let times = self.time_columns(table)?;
         let time = if times.is_empty() { None } else { Some(self.time_text(seen_at)) };
         let spool = match &mut self.spool {
             Some(spool) => spool,
@@ -206,9 +209,9 @@ impl Staging {
             put_number(buffer, u64::from(*column));
             put_cell(buffer, value);
         }
-        for (column, value) in times.iter().zip(std::iter::repeat(time.unwrap_or_default())) {
+        for column in times.iter() {
             put_number(buffer, u64::from(*column));
-            put_cell(buffer, &value);
+            put_cell(buffer, time.as_ref().unwrap_or(&Value::Null));
         }
         end_frame(buffer, start)?;
         spool.make_room().await
@@ -247,21 +250,21 @@ impl Staging {
         Ok(Some(Staged { tables: std::mem::take(&mut self.tables), rows }))
     }
 
-    /// The columns of the table that keep times, of those that are wanted.
-    fn time_columns(&mut self, table: usize) -> Vec<u32> {
-        let spec = &self.tables[table].spec;
-        if spec.first_seen.is_none() && spec.last_seen.is_none() {
-            return Vec::new();
+    /// The columns of the table that keep times. They come behind the fields of the first row.
+    fn time_columns(&mut self, table: usize) -> Result<Arc<[u32]>, StageError> {
+        if let Some(times) = &self.tables[table].times {
+            return Ok(times.clone());
         }
-        let names: Vec<String> = [&spec.first_seen, &spec.last_seen].into_iter().flatten().cloned().collect();
-        names
-            .iter()
-            .filter_map(|name| {
-                let column = self.column(table, name).ok()?;
-                self.tables[table].columns[column as usize].kinds.add(Kinds::TIME);
-                Some(column)
-            })
-            .collect()
+        let spec = self.tables[table].spec.clone();
+        let mut times = Vec::new();
+        for name in [spec.first_seen, spec.last_seen].into_iter().flatten() {
+            let column = self.column(table, &name)?;
+            self.tables[table].columns[column as usize].kinds.add(Kinds::TIME);
+            times.push(column);
+        }
+        let times: Arc<[u32]> = times.into();
+        self.tables[table].times = Some(times.clone());
+        Ok(times)
     }
 
     fn time_text(&mut self, at: DateTime<Utc>) -> Value {

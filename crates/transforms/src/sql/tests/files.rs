@@ -5,6 +5,9 @@ use serde_json::json;
 
 use crate::keep::testing::Bench;
 
+/// Longer than one attempt to get a lock takes.
+const A_WHILE: std::time::Duration = std::time::Duration::from_millis(600);
+
 fn bench() -> Bench {
     Bench::new().stage("sql.DatabaseSink", json!({"db_path": "@x/d.db", "tables": {"t": {"key": ["k"]}}}))
 }
@@ -71,14 +74,10 @@ async fn a_locked_file_is_waited_for() {
     bench.run(json!([["t", {"k": 1}]])).await.succeeded();
     let other = rusqlite::Connection::open(bench.path("x/d.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (5)").unwrap();
-    let run = bench.run(json!([["t", {"k": 2}]]));
-    let release = async move {
-        // The run gets as far as it can meanwhile; what it must not do is to fail.
-        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
-        other.execute_batch("COMMIT").unwrap();
-    };
-    let (ran, ()) = tokio::join!(run, release);
-    ran.succeeded();
+    let mut run = std::pin::pin!(bench.run(json!([["t", {"k": 2}]])));
+    assert!(tokio::time::timeout(A_WHILE, &mut run).await.is_err(), "it waits");
+    other.execute_batch("COMMIT").unwrap();
+    run.await.succeeded();
     assert_eq!(bench.rows("x/d.db", "SELECT k FROM t ORDER BY k"), json!([[1], [2], [5]]));
 }
 
@@ -90,11 +89,10 @@ async fn a_cancelled_run_does_not_wait_for_a_lock() {
     let other = rusqlite::Connection::open(bench.path("x/d.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let watch = Stopwatch::start();
-    let stop = async {
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
-        bench.cancel.cancel();
-    };
-    let (ran, ()) = tokio::join!(bench.run(json!([["t", {"k": 2}]])), stop);
+    let mut run = std::pin::pin!(bench.run(json!([["t", {"k": 2}]])));
+    assert!(tokio::time::timeout(A_WHILE, &mut run).await.is_err(), "it waits");
+    bench.cancel.cancel();
+    let ran = run.await;
     assert_eq!(ran.report.outcome, RunOutcome::Cancelled);
     assert!(watch.elapsed().as_secs() < 10, "{:?}", watch.elapsed());
 }

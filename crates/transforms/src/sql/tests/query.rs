@@ -79,11 +79,11 @@ async fn a_long_query_ends_with_its_run() {
     let bench = bench
         .same_folder()
         .stage("sql.QueryFetcher", json!({"db_path": "@d.db", "topic": "q", "query": endless}));
-    let stop = async {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        bench.cancel.cancel();
-    };
-    let (ran, ()) = tokio::join!(bench.run_items(vec![Item::Trigger]), stop);
+    let mut run = std::pin::pin!(bench.run_items(vec![Item::Trigger]));
+    let a_while = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(a_while, &mut run).await.is_err(), "it has no end of its own");
+    bench.cancel.cancel();
+    let ran = run.await;
     assert_eq!(ran.report.outcome, RunOutcome::Cancelled);
     // The runtime's end waits for its blocking threads: the test itself ends only where the query has.
 }
