@@ -26,7 +26,7 @@ fn the_first_signal_stops_cleanly() {
 #[test]
 fn the_second_signal_cuts_off() {
     // A command that does not want to end is given 5 s; the second signal does not wait for that.
-    let stubborn = "{class: exec.CommandFetcher, kwargs: {command: [sh, -c, 'trap \"\" TERM; echo running >&2; while :; do sleep 1; done']}}";
+    let stubborn = "{class: exec.CommandFetcher, kwargs: {command: [sh, -c, 'trap \"\" TERM; echo $$ > pid; echo running >&2; while :; do sleep 1; done']}}";
     let program = legacy(&format!("pipelines: {{a: {{chain: [{stubborn}]}}}}"));
     let mut running = program.start(&[]);
     running.wait_for("running");
@@ -35,4 +35,14 @@ fn the_second_signal_cuts_off() {
     running.signal("INT");
     let finished = running.finish();
     assert!([130, 143].contains(&finished.code), "{finished:?}");
+    let process = Path::new("/proc").join(program.read("pid").trim());
+    let is_gone = || {
+        !process.exists()
+            || std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") Z "))
+    };
+    let watch = pipeline_core::Stopwatch::start();
+    while !is_gone() {
+        assert!(watch.elapsed() < std::time::Duration::from_secs(20), "the command lives on");
+        std::thread::yield_now();
+    }
 }

@@ -73,7 +73,7 @@ fn long_files() {
         "`",
         "@",
     ] {
-        refused(&unit.repeat(1_000_000 / unit.len()));
+        refused(&unit.repeat(200_000 / unit.len()));
     }
 }
 
