@@ -6,7 +6,8 @@ use app::logging::LogArgs;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    completions, explain, health, jobs, next, outbox, run, runs, schema, simulate, transforms, validate,
+    completions, explain, health, jobs, next, outbox, record, run, runs, schema, simulate, test, transforms,
+    validate,
 };
 
 /// Schedules scraping pipelines: no fire lost, none doubled, nothing silent.
@@ -65,6 +66,10 @@ pub(crate) enum Command {
     Health(health::Args),
     /// Lives through a span of time in a moment, and tells what would fire
     Simulate(simulate::Args),
+    /// Keeps what the fetchers of a pipeline get as a fixture, without secrets, for tests
+    Record(record::Args),
+    /// Tests pipelines on their fixtures, without the network
+    Test(test::Args),
     /// Lists the known classes of stages, or explains one
     Transforms(transforms::Args),
     /// Prints the JSON Schema of the file, for editors

@@ -8,7 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    completions, explain, health, jobs, next, outbox, run, runs, schema, simulate, transforms, validate,
+    completions, explain, health, jobs, next, outbox, record, run, runs, schema, simulate, test, transforms,
+    validate,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -67,6 +68,8 @@ fn with_settings(cli: &Cli, setup: Setup) -> Result<(), Failure> {
         Some(Command::Runs(command)) => client(runs::run(command, &settings)),
         Some(Command::Outbox(command)) => client(outbox::run(command, &settings)),
         Some(Command::Health(args)) => client(health::run(args, &settings)),
+        Some(Command::Record(args)) => service(record::run(args, &settings)),
+        Some(Command::Test(args)) => service(test::run(args, &settings)),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Transforms(args)) => transforms::run(args, &settings.setup),
         Some(Command::Schema(args)) => schema::run(args, &settings.setup),

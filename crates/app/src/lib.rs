@@ -22,7 +22,7 @@ mod tls;
 pub use discord::DiscordSettings;
 pub use environment::{Environment, EnvironmentError};
 pub use exit::Exit;
-pub use pipelines::{ScheduleChecker, default_zone, load, registry, schedule_of, schema};
+pub use pipelines::{ScheduleChecker, default_zone, load, load_with, registry, schedule_of, schema};
 pub use setup::Setup;
 pub use signals::{Signal, Signals};
 pub use terminal::Terminal;

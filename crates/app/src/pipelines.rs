@@ -1,5 +1,6 @@
 //! Loading a file with all classes and schedules known.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -34,7 +35,22 @@ pub fn default_zone(environment: &Environment) -> Result<Zone, String> {
 /// # Errors
 /// All that is wrong with it.
 pub fn load(path: &Path, setup: &Setup, zone: Zone) -> Result<PipelinesFile, ConfigError> {
-    let variables = |name: &str| setup.environment.get(name).map(str::to_owned);
+    load_with(path, setup, zone, &BTreeMap::new())
+}
+
+/// [`load`], with variables that win over the environment's.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_with(
+    path: &Path,
+    setup: &Setup,
+    zone: Zone,
+    variables: &BTreeMap<String, String>,
+) -> Result<PipelinesFile, ConfigError> {
+    let variables = |name: &str| {
+        variables.get(name).cloned().or_else(|| setup.environment.get(name).map(str::to_owned))
+    };
     let schedules = ScheduleChecker { zone, now: setup.clock.now() };
     let mut file = Loader::new(&setup.registry)
         .variables(&variables)
