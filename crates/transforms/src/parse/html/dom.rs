@@ -18,9 +18,20 @@ impl<'p> Element<'p> for ElementRef<'p> {
     }
 
     fn attr(self, name: &str) -> Option<Cow<'p, str>> {
-        // Names are kept in lower case, but for some of SVG.
         let attrs = self.value();
-        attrs.attr(name).or_else(|| attrs.attr(&name.to_ascii_lowercase())).map(Cow::Borrowed)
+        let plain = attrs.attr(name).or_else(|| attrs.attr(&name.to_ascii_lowercase()));
+        let found = plain.or_else(|| {
+            // Some of SVG are of another namespace: `xlink:href`.
+            let (prefix, local) =
+                name.split_once(':').map_or((None, name), |(prefix, local)| (Some(prefix), local));
+            let mut all = attrs.attrs.iter();
+            let same = all.find(|(name, _)| {
+                &*name.local == local
+                    && name.prefix.as_deref().unwrap_or_default() == prefix.unwrap_or_default()
+            });
+            same.map(|(_, value)| &**value)
+        });
+        found.map(Cow::Borrowed)
     }
 
     fn text(self) -> String {

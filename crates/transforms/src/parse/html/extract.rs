@@ -95,6 +95,18 @@ impl Extractor {
         Ok(Self { fields, meta, shape, base })
     }
 
+    /// Whether all that it looks for can be found on a flat page too.
+    pub(super) fn is_flat(&self) -> bool {
+        self.fields.iter().all(|field| {
+            let flat = field.query.as_ref().is_none_or(|query| query.flat.is_some());
+            flat && match &field.take {
+                Take::Attr(name) => !name.bytes().any(|byte| byte.is_ascii_uppercase()),
+                Take::Html => false,
+                Take::Text | Take::Exists => true,
+            }
+        })
+    }
+
     /// # Errors
     /// Says which field has no value, and why.
     pub(super) fn record<'p, E: Element<'p>>(

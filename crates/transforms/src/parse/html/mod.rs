@@ -4,6 +4,7 @@ mod charset;
 mod dom;
 mod extract;
 mod fields;
+mod flat;
 mod query;
 mod text;
 
@@ -25,6 +26,7 @@ use crate::topics;
 use extract::{Element, Extractor, Links};
 pub(crate) use fields::Fields;
 pub(super) use fields::regex_error;
+use flat::FlatElement;
 pub(crate) use query::Query;
 
 /// A page larger than this is not one.
@@ -58,6 +60,8 @@ pub(crate) struct HtmlParser {
     rows: Option<Query>,
     extractor: Extractor,
     no_rows: NoRows,
+    /// Whether all selectors work on flat pages.
+    flat: bool,
 }
 
 impl Definition for HtmlParser {
@@ -86,7 +90,8 @@ kwargs:
         let rows = errors.collect(rows.map_err(|error| BuildErrors::at("rows", error)));
         let extractor = errors.collect(Extractor::new(kwargs.fields, kwargs.meta.unwrap_or_default()));
         let (Some(topic), Some(rows), Some(extractor)) = (topic, rows, extractor) else { return Err(errors) };
-        Ok(parser(Self { topic, rows, extractor, no_rows: kwargs.no_rows }))
+        let flat = extractor.is_flat() && rows.as_ref().is_none_or(|rows| rows.flat.is_some());
+        Ok(parser(Self { topic, rows, extractor, no_rows: kwargs.no_rows, flat }))
     }
 }
 
@@ -97,20 +102,26 @@ impl Parser for HtmlParser {
             payload.into_bytes(PAGE).map_err(|error| rows.failed("cannot be read").caused_by(error))?;
         let page = charset::decode(&bytes, rows.metadata.get_str("content_type"));
         let url = page_url(&rows.metadata, &rows.source);
+        if self.flat
+            && let Some(page) = flat::Page::parse(&page)
+        {
+            let root = page.root();
+            let found = self.find(root, |query| root.matches(query));
+            return self.emit(found, &Links::new(root, url), &mut rows, FlatElement::html);
+        }
         let html = Html::parse_document(&page);
         let root = html.root_element();
-        let found = match &self.rows {
-            None => Vec::from([root]),
-            Some(query) => {
-                let whole = query.dom.matches(&root).then_some(root);
-                whole.into_iter().chain(root.all(query)).collect()
-            }
-        };
+        let found = self.find(root, |query| query.dom.matches(&root));
         self.emit(found, &Links::new(root, url), &mut rows, |row: ElementRef<'_>| row.html())
     }
 }
 
 impl HtmlParser {
+    fn find<'p, E: Element<'p>>(&self, root: E, root_matches: impl Fn(&Query) -> bool) -> Vec<E> {
+        let Some(query) = &self.rows else { return vec![root] };
+        root_matches(query).then_some(root).into_iter().chain(root.all(query)).collect()
+    }
+
     fn emit<'p, E: Element<'p>>(
         &self,
         found: Vec<E>,

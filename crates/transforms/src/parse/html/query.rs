@@ -2,11 +2,15 @@
 
 use scraper::Selector;
 
+use super::flat;
+
 /// A compiled CSS selector.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     css: String,
     pub(super) dom: Selector,
+    /// Where it is simple enough for a flat page.
+    pub(super) flat: Option<flat::select::Selector>,
 }
 
 impl Query {
@@ -15,7 +19,7 @@ impl Query {
     pub(crate) fn new(css: &str) -> Result<Self, String> {
         let css = css.trim();
         match Selector::parse(css) {
-            Ok(dom) => Ok(Self { css: css.to_owned(), dom }),
+            Ok(dom) => Ok(Self { css: css.to_owned(), dom, flat: flat::select::Selector::parse(css) }),
             Err(error) => Err(format!("`{css}` is not a CSS selector: {}", reason(&error.to_string()))),
         }
     }
