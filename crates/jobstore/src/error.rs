@@ -85,8 +85,11 @@ impl From<diesel::result::Error> for StoreError {
     }
 }
 
+/// A part of a message, and what it means.
+type Said = (&'static str, fn(String) -> StoreError);
+
 /// What databases say, in parts of their messages: neither driver passes on a code for these.
-const MESSAGES: &[(&str, fn(String) -> StoreError)] = &[
+const MESSAGES: &[Said] = &[
     // SQLite, which always speaks English.
     ("database is locked", StoreError::Busy),
     ("database table is locked", StoreError::Busy),

@@ -13,6 +13,11 @@
 //!
 //! Times are UTC with a resolution of one microsecond; anything finer is cut off.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "what both databases share is compiled once for each: see `backend`"
+)]
+
 mod backend;
 mod changes;
 mod error;

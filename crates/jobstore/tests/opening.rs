@@ -1,5 +1,7 @@
 //! Opening a store: what can be wrong with it, each told apart, and nothing changed.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -262,4 +264,49 @@ async fn a_server_that_is_not_there_is_told_without_the_password() {
         StoreUrl::parse(&format!("postgresql://u@127.0.0.1:{port}/d?sslrootcert=/no/such.pem")).unwrap();
     let error = failure(&bad_roots, options()).await;
     assert!(matches!(&error, OpenError::File { path, .. } if path == Path::new("/no/such.pem")), "{error}");
+}
+
+/// TLS as the URL asks for it, against a server whose certificate is for `localhost` only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_what_libpq_means_by_it() {
+    let Some(database) = PostgresDatabase::create().await else { return };
+    let Ok(authority) = std::env::var("TEST_POSTGRES_CA") else {
+        println!("skipped: TEST_POSTGRES_CA names no certificate of the server's authority");
+        return;
+    };
+    let by_name = |parameters: &str| {
+        let port = database.address().rsplit_once(':').unwrap().1.to_owned();
+        let url = database.url_through(&format!("localhost:{port}"));
+        let (base, _) = url.split_once('?').unwrap();
+        format!("{base}?{parameters}")
+    };
+    let by_address = |parameters: &str| by_name(parameters).replace("localhost", "127.0.0.1");
+    let used = "SELECT count(*) > 0 FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE ssl AND datname = current_database()";
+    for (url, encrypted) in [
+        (by_address("sslmode=disable"), "f"),
+        (by_address("application_name=x"), "t"),
+        (by_address("sslmode=require"), "t"),
+        (by_address(&format!("sslmode=verify-ca&sslrootcert={authority}")), "t"),
+        (by_name(&format!("sslmode=verify-full&sslrootcert={authority}")), "t"),
+    ] {
+        let store =
+            open(&StoreUrl::parse(&url).unwrap()).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        store.ping().await.unwrap();
+        assert_eq!(database.value(used).await, encrypted, "{url}");
+        store.close().await;
+        drop(store);
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        while database.value(left).await != "0" {
+            tokio::task::yield_now().await;
+        }
+    }
+    for (url, reason) in [
+        (by_address(&format!("sslmode=verify-full&sslrootcert={authority}")), "name"),
+        (by_name("sslmode=verify-full"), "UnknownIssuer"),
+        (by_name("sslmode=verify-ca"), "UnknownIssuer"),
+    ] {
+        let error = failure(&StoreUrl::parse(&url).unwrap(), options()).await;
+        assert!(matches!(error, OpenError::Unreachable { .. }), "{url}: {error}");
+        assert!(error.to_string().contains(reason), "{url}: {error}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobstore::Changes;
+use jobstore::{Changes, StoreError};
 
 use crate::harness::*;
 
@@ -55,7 +55,7 @@ on_shared_stores! {
         let store = stage.another("default").await;
         store.ping().await.unwrap();
         store.close().await;
-        assert!(matches!(store.ping().await, Err(jobstore::StoreError::Closed)));
+        assert!(matches!(store.ping().await, Err(StoreError::Closed)));
         stage.ping().await.unwrap();
     }
 }

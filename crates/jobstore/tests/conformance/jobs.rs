@@ -143,6 +143,7 @@ on_every_store! {
 
     async fn apscheduler_is_only_looked_at(stage: Stage) {
         assert_eq!(stage.foreign_jobs().await.unwrap(), None);
+        assert_eq!(ids(&*stage, JobFilter::default()).await, [] as [&str; 0]);
         if let Some(database) = &stage.database {
             database.execute("CREATE TABLE apscheduler_jobs (id TEXT PRIMARY KEY, next_run_time FLOAT, job_state BYTEA)").await;
             database.execute("INSERT INTO apscheduler_jobs SELECT 'job ' || n, 1.5, '\\x00' FROM generate_series(100, 249) n").await;

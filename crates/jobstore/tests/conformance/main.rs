@@ -1,5 +1,7 @@
 //! One suite that every store passes: SQLite in memory, a SQLite file, PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod harness;
 
 mod changes;

@@ -43,7 +43,7 @@ impl Connector {
         }
         let asked = |name: &str| url.url.contains(&format!("{name}="));
         if !asked("keepalives_idle") {
-            config.keepalives_idle(Duration::from_secs(30));
+            config.keepalives_idle(Duration::from_secs(10));
         }
         if !asked("keepalives_interval") {
             config.keepalives_interval(Duration::from_secs(5));
@@ -59,10 +59,12 @@ impl Connector {
 
     /// A connection with the settings of every session.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
+        // The URL's timeout ends with the TCP handshake: a server that then says nothing is waited for as long again.
+        let patience =
+            self.config.get_connect_timeout().copied().unwrap_or_default().max(Duration::from_secs(1)) * 2;
+        let (client, connection) = tokio::time::timeout(patience, self.config.connect(self.tls.clone()))
             .await
+            .map_err(|_| StoreError::Unreachable("the server does not answer".to_owned()))?
             .map_err(|error| StoreError::Unreachable(reason(&error)))?;
         let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
             .await

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 
 use super::changes;
 use super::connect::Connector;
-use super::store::Pool;
+use super::pool::Pool;
 use crate::changes::ChangeHub;
 use crate::error::StoreError;
 
@@ -74,7 +74,8 @@ async fn look(pool: &Weak<Pool>, hub: &Weak<ChangeHub>, namespace: &str) -> Resu
     let (Some(pool), Some(hub)) = (pool.upgrade(), hub.upgrade()) else {
         return Ok(false);
     };
-    let mut connection = pool.connection().await?;
-    hub.observed(changes::read(&mut connection, namespace).await?);
+    let mut leased = pool.connection().await?;
+    hub.observed(changes::read(leased.connection(), namespace).await?);
+    leased.give_back();
     Ok(true)
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod io;
 mod listen;
+mod pool;
 mod statement;
 mod store;
 mod tls;

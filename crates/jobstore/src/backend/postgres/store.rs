@@ -1,17 +1,13 @@
-//! The store on PostgreSQL: opening it, its pool, and its transactions.
+//! The store on PostgreSQL: opening it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
 
-use diesel_async::pooled_connection::bb8::PooledConnection;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager as _,
 };
-use futures_util::FutureExt as _;
 
 use super::connect::Connector;
+use super::pool::{Pool, Transaction};
 use super::schema_version::{self, Version};
 use super::{changes, listen};
 use crate::backend::prune::Cursor;
@@ -37,76 +33,17 @@ pub(crate) struct Store {
     listener: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// The connections that work.
-pub(super) struct Pool {
-    pool: bb8::Pool<AsyncDieselConnectionManager<AsyncPgConnection>>,
-    size: u32,
-    closed: AtomicBool,
-}
-
-impl Pool {
-    /// A connection, new or used before.
-    pub(super) async fn connection(
-        &self,
-    ) -> Result<PooledConnection<'static, AsyncPgConnection>, StoreError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Closed);
-        }
-        self.pool.get_owned().await.map_err(|error| match error {
-            bb8::RunError::TimedOut => StoreError::Busy("no connection became free in time".to_owned()),
-            bb8::RunError::User(error) => StoreError::Unreachable(error.to_string()),
-        })
-    }
-}
-
-/// An open transaction. Dropped before its end it takes its connection with it, and the server rolls it back.
-pub(super) struct Transaction {
-    connection: PooledConnection<'static, AsyncPgConnection>,
-}
-
-impl Transaction {
-    pub(super) fn connection(&mut self) -> &mut AsyncPgConnection {
-        &mut self.connection
-    }
-
-    /// Commits what went well, rolls back what did not.
-    pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        match done {
-            Ok(value) => {
-                AnsiTransactionManager::commit_transaction(&mut *self.connection).await?;
-                Ok(value)
-            }
-            Err(error) => {
-                if let Err(second) = AnsiTransactionManager::rollback_transaction(&mut *self.connection).await
-                {
-                    tracing::debug!(error = %second, "the connection is given up");
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
 impl Store {
-    /// Begins a transaction. A connection that broke while nobody used it shows so now, and is replaced.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
-        let mut stale = 0;
-        loop {
-            let mut connection = self.pool.connection().await?;
-            match AnsiTransactionManager::begin_transaction(&mut *connection).await {
-                Ok(()) => return Ok(Transaction { connection }),
-                Err(_) if stale <= self.pool.size => stale += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.pool.begin().await
     }
 
     /// Ends the connections.
     pub(super) async fn shut(&self) {
-        self.pool.closed.store(true, Ordering::Release);
         if let Some(listener) = &self.listener {
             listener.abort();
         }
+        self.pool.close();
     }
 }
 
@@ -141,31 +78,7 @@ pub(crate) async fn open(url: &PostgresUrl, options: &OpenOptions) -> Result<Sto
     let counter = changes::read(&mut session, &namespace).await.map_err(fail)?;
     drop(session);
 
-    let mut manager = ManagerConfig::default();
-    // Whether a connection still works shows when its transaction begins.
-    manager.recycling_method = RecyclingMethod::Fast;
-    let for_pool = connector.clone();
-    let read_only = options.access == Access::Query;
-    manager.custom_setup = Box::new(move |_| {
-        let connector = for_pool.clone();
-        async move {
-            let mut connection = connector.connect().await.map_err(bad_connection)?;
-            if read_only {
-                let sql = "SET default_transaction_read_only = on";
-                connection.batch_execute(sql).await.map_err(|error| bad_connection(error.into()))?;
-            }
-            Ok(connection)
-        }
-        .boxed()
-    });
-    let size = options.connections.max(1);
-    let pool = bb8::Pool::builder()
-        .max_size(size)
-        .test_on_check_out(false)
-        .retry_connection(false)
-        .connection_timeout(Duration::from_secs(10))
-        .build_unchecked(AsyncDieselConnectionManager::new_with_config(String::new(), manager));
-    let pool = Arc::new(Pool { pool, size, closed: AtomicBool::new(false) });
+    let pool = Arc::new(Pool::new(connector.clone(), options.connections, options.access == Access::Query));
     let hub = Arc::new(ChangeHub::new(counter));
     let listener = options.poll.map(|every| listen::start(every, connector, &pool, &hub, namespace.clone()));
     Ok(Store {
@@ -177,14 +90,6 @@ pub(crate) async fn open(url: &PostgresUrl, options: &OpenOptions) -> Result<Sto
         pool,
         listener,
     })
-}
-
-fn bad_connection(error: StoreError) -> diesel::ConnectionError {
-    let reason = match error {
-        StoreError::Unreachable(reason) => reason,
-        other => other.to_string(),
-    };
-    diesel::ConnectionError::BadConnection(reason)
 }
 
 /// Makes the tables, or brings them up to date. Of several processes one does it while the others wait.

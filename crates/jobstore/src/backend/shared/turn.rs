@@ -400,10 +400,11 @@ impl Step<'_> {
         let inserted = io::insert_runs(c, rows.iter().map(|new| &new.row)).await?;
         for (new, inserted) in rows.into_iter().zip(inserted) {
             self.result.fired.push(new.fired(inserted));
-            if inserted && new.row.state == RunState::Running {
-                if let Some(policy) = new.policy {
-                    self.result.started.push(started_run(new.row, policy, self.turn));
-                }
+            if let Some(policy) = new.policy
+                && inserted
+                && new.row.state == RunState::Running
+            {
+                self.result.started.push(started_run(new.row, policy, self.turn));
             }
         }
         Ok(())

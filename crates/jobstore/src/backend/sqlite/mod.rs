@@ -64,3 +64,6 @@ mod stage_state;
 mod staged;
 #[path = "../shared/turn.rs"]
 mod turn;
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,16 @@ impl Store {
         self.connections.read(work).await
     }
 
+    /// Something on the writing connection that is no transaction.
+    #[cfg(test)]
+    pub(super) async fn without_transaction<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut held = self.connections.writer.lock().await;
+        on_thread(held.as_mut().ok_or(StoreError::Closed)?, work).await
+    }
+
     /// Waits for work in progress and closes the file.
     pub(super) async fn shut(&self) {
         self.connections.closed.store(true, Ordering::Release);
@@ -162,10 +172,8 @@ type Opened = (SqliteConnection, Option<SqliteConnection>, i64);
 
 fn open_connections(path: Option<&PathBuf>, options: &OpenOptions, place: &str) -> Result<Opened, OpenError> {
     let fail = |error: StoreError| explain(OpenError::from_store(place, error), path);
-    if let (Some(path), Access::Query) = (path, options.access) {
-        if !path.exists() {
-            return Err(OpenError::Missing { place: place.to_owned() });
-        }
+    if options.access == Access::Query && path.is_some_and(|path| !path.exists()) {
+        return Err(OpenError::Missing { place: place.to_owned() });
     }
     let busy = options.busy_timeout;
     let mut writer = match (path, options.access) {
