@@ -33,6 +33,7 @@ pub use sql::{
 /// Registers every built-in.
 pub fn register(registry: &mut Registry) {
     fetch::register(registry);
+    http::register(registry);
     parse::register(registry);
     item::register(registry);
     diff::register(registry);

@@ -3,6 +3,8 @@
 //! A template sees `topic`, `content`, `discovered_at` and `run` (`started_at`, `date`, `pipeline`,
 //! `scheduled_for`). What an item does not have is an error, never an empty text.
 
+use std::sync::Arc;
+
 use chrono::SecondsFormat;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value as Jinja, ValueKind};
@@ -24,13 +26,15 @@ const VALUE: &str = "the_value";
 #[derive(Clone)]
 pub(crate) struct Template {
     source: String,
-    environment: Environment<'static>,
+    environment: Arc<Environment<'static>>,
     kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
+    /// A JSON document: texts are escaped where they stand within its quotes.
+    Json,
     Url,
     /// The source is one expression, whose value keeps its type.
     Expression,
@@ -69,6 +73,23 @@ impl Template {
         Self::compile(source, source, Kind::Text)
     }
 
+    /// Compiles a template for a body: where it looks like a JSON document, texts are escaped as JSON wants
+    /// it within quotes, so that `{"title": "{{ content.title }}"}` is always JSON.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) fn body(source: &str) -> Result<Self, String> {
+        let start = source.trim_start();
+        let opens_object = start.strip_prefix('{').is_some_and(|rest| !rest.starts_with(['{', '%', '#']));
+        let kind = if opens_object || start.starts_with('[') { Kind::Json } else { Kind::Text };
+        Self::compile(source, source, kind)
+    }
+
+    /// Whether it makes a JSON document.
+    pub(crate) fn is_json(&self) -> bool {
+        self.kind == Kind::Json
+    }
+
     /// Compiles a template for a URL: values are percent-encoded as parts of it, but for one that stands at
     /// its very start, which is a URL itself.
     ///
@@ -100,23 +121,29 @@ impl Template {
         if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
-        environment.set_formatter(if kind == Kind::Url { write_marked } else { write_plain });
-        environment.add_filter("tojson", |value: &Jinja| to_value(value).map(|value| value.to_json()));
+        environment.set_formatter(match kind {
+            Kind::Url => write_marked,
+            Kind::Json => write_json,
+            Kind::Text | Kind::Expression => write_plain,
+        });
+        environment.add_filter("tojson", |value: &Jinja| {
+            to_value(value).map(|value| Jinja::from_safe_string(value.to_json()))
+        });
         let wrong = |error: Error| format!("`{source}` is not a template: {}", explain(&error));
         environment.add_template_owned(NAME, compiled.to_owned()).map_err(wrong)?;
         // Names of filters are only looked up when a template is filled in: do that once without an item.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         let tried = environment.get_template(NAME).and_then(|template| template.render(Jinja::from(())));
-        if let Err(error) = tried {
-            if matches!(
+        if let Err(error) = tried
+            && matches!(
                 error.kind(),
                 ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
-            ) {
-                return Err(wrong(error));
-            }
+            )
+        {
+            return Err(wrong(error));
         }
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        Ok(Self { source: source.to_owned(), environment, kind })
+        Ok(Self { source: source.to_owned(), environment: Arc::new(environment), kind })
     }
 
     /// Renders a text or a URL.
@@ -130,6 +157,10 @@ impl Template {
             Kind::Url => {
                 place_values(&rendered).map_err(|why| format!("the template `{}`: {why}", self.source))
             }
+            Kind::Json => match serde_json::from_str::<serde::de::IgnoredAny>(&rendered) {
+                Ok(_) => Ok(rendered),
+                Err(error) => Err(format!("the template `{}` does not make JSON here: {error}", self.source)),
+            },
             Kind::Text | Kind::Expression => Ok(rendered),
         }
     }
@@ -192,6 +223,16 @@ fn plain(value: &Jinja) -> Result<String, Error> {
         Value::Text(text) => text.into(),
         other => other.to_json(),
     })
+}
+
+/// Texts escaped for the inside of quotes, everything else as JSON.
+fn write_json(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Jinja) -> Result<(), Error> {
+    let text = plain(value)?;
+    if value.is_safe() || value.kind() != ValueKind::String {
+        return out.write_str(&text).map_err(Error::from);
+    }
+    let quoted = Value::from(text).to_json();
+    out.write_str(&quoted[1..quoted.len() - 1]).map_err(Error::from)
 }
 
 /// Values of a URL in marks, but for those that the author calls safe.
@@ -286,7 +327,7 @@ mod tests {
     fn scope() -> Scope {
         let content = serde_json::json!({
             "id": 7, "name": "Å & B/ü", "link": "http://h.example/a?b=c d", "up": "..", "none": null,
-            "list": [1, {"b": 2.5, "a": "x"}], "big": 18446744073709551615_u64, "yes": true, "price": 1.0,
+            "list": [1, {"b": 2.5, "a": "x"}], "big": 18446744073709551615_u64, "yes": true, "price": 1.0, "quote": "say \"hi\"\n",
         });
         let pipeline_core::Item::Parsed(item) = parsed("shop.book", content) else { unreachable!() };
         Scope::new(&RunContext::new(RunOptions::new(identity())), &item)
@@ -364,6 +405,20 @@ mod tests {
         for (source, expected) in cases {
             let found = Template::value(source).and_then(|template| template.evaluate(&scope()));
             check(found.map(|value| value.to_json()), expected);
+        }
+    }
+
+    #[test]
+    fn a_body_that_looks_like_json_is_json() {
+        let cases = [
+            (r#"{"t": "{{ content.quote }}", "n": {{ content.id }}}"#, r#"{"t": "say \"hi\"\n", "n": 7}"#),
+            (r#"[{{ content.quote | tojson }}, {{ content.none }}]"#, r#"["say \"hi\"\n", null]"#),
+            (r#"{"list": {{ content.list }}}"#, r#"{"list": [1,{"b":2.5,"a":"x"}]}"#),
+            (r#"{"t": {{ content.name }}}"#, "! does not make JSON here"),
+            ("{{ content.quote }}!", "say \"hi\"\n!"),
+        ];
+        for (source, expected) in cases {
+            check(Template::body(source).and_then(|template| template.render(&scope())), expected);
         }
     }
 

@@ -44,11 +44,11 @@ kwargs: {path: data/*.csv}
         }
         // A name such as `prices[1].csv` is taken literally where it exists, so a bad pattern is only
         // an error of the file where it cannot be a name either.
-        if let Err(error) = glob::Pattern::new(&kwargs.path) {
-            if !kwargs.path.contains('[') {
-                let message = format!("`{}` is not a pattern: {}", kwargs.path, error.msg);
-                return Err(BuildErrors::at("path", message));
-            }
+        if let Err(error) = glob::Pattern::new(&kwargs.path)
+            && !kwargs.path.contains('[')
+        {
+            let message = format!("`{}` is not a pattern: {}", kwargs.path, error.msg);
+            return Err(BuildErrors::at("path", message));
         }
         Ok(fetcher(Self { pattern: kwargs.path, source: kwargs.source }))
     }

@@ -22,10 +22,10 @@ impl Collect {
 impl Transform for Collect {
     fn connect(self: Box<Self>, input: ItemStream, _: StageContext) -> ItemStream {
         ItemStream::from_items(input.filter_map(move |item| {
-            if let Ok(item) = item {
-                if !item.is_trigger() {
-                    self.0.lock().unwrap().push(item);
-                }
+            if let Ok(item) = item
+                && !item.is_trigger()
+            {
+                self.0.lock().unwrap().push(item);
             }
             std::future::ready(None)
         }))

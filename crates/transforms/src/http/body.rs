@@ -43,17 +43,6 @@ impl Body {
             Self::Spooled(file, _) => Payload::Spooled(file),
         }
     }
-
-    /// All of it. It may block.
-    ///
-    /// # Errors
-    /// Where the file cannot be read.
-    pub(crate) fn read(&self) -> io::Result<Bytes> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes.clone()),
-            Self::Spooled(file, _) => std::fs::read(file.path()).map(Into::into),
-        }
-    }
 }
 
 /// Why a body could not be had.
@@ -197,7 +186,6 @@ mod tests {
             let body = write(&spool, size, DateTime::UNIX_EPOCH).await;
             assert_eq!(matches!(body, Body::Spooled(..)), spooled, "{size}");
             assert_eq!(body.len(), size as u64);
-            assert_eq!(body.read().unwrap().len(), size);
             assert_eq!(body.into_payload().into_bytes(u64::MAX).unwrap(), vec![7; size]);
         }
         assert_eq!(std::fs::read_dir(&spool.folder).unwrap().count(), 0);

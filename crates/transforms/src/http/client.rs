@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pipeline_core::{StageContext, StageError, duration};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode, redirect};
@@ -120,6 +121,18 @@ impl Client {
         &self.spool
     }
 
+    /// Delivers something: as [`Client::send`], but what is answered does not matter, and the URL, which may be a
+    /// secret, is not in the error.
+    ///
+    /// # Errors
+    /// Of the item: what was wrong with the last answer.
+    pub(crate) async fn deliver(&self, request: &Request) -> Result<(), StageError> {
+        match self.send_checked(request, Purpose::Delivery).await {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(problem.error),
+        }
+    }
+
     /// Makes a request, again and again as far as the options allow.
     ///
     /// # Errors
@@ -210,13 +223,13 @@ impl Client {
 
     /// Whether a URL may be asked for at all.
     async fn check(&self, url: &Url, purpose: Purpose) -> Result<(), Problem> {
-        if !self.options.allow_private {
-            if let Some(address) = private_literal(url) {
-                let error = StageError::item(Private(address).to_string());
-                return Err(Problem::never(Cause::Refused, error));
-            }
+        if !self.options.allow_private
+            && let Some(address) = private_literal(url)
+        {
+            let error = StageError::item(Private(address).to_string());
+            return Err(Problem::never(Cause::Refused, error));
         }
-        if purpose == Purpose::Robots || !self.options.robots {
+        if purpose != Purpose::Item || !self.options.robots {
             return Ok(());
         }
         let known = self.shared.robots.of(url);
@@ -259,7 +272,7 @@ impl Client {
         method: &Method,
         url: &Url,
         request: &Request,
-        body: &Option<bytes::Bytes>,
+        body: &Option<Bytes>,
     ) -> Result<(Response, SemaphorePermit<'_>), Problem> {
         let Ok(permit) = self.permits.acquire().await else { unreachable!("the semaphore is never closed") };
         self.shared.limits.turn(&host_key(url), self.options.rate).await;
@@ -306,6 +319,10 @@ impl Client {
         let (status, headers) = (status.as_u16(), std::mem::take(response.headers_mut()));
         let body = match purpose {
             Purpose::Robots => self.read_start(&mut response, robots::MAX_SIZE + 1).await?,
+            // It has been taken: whatever else is said, or not said to the end, changes nothing.
+            Purpose::Delivery => {
+                self.read_start(&mut response, EXCERPT).await.unwrap_or(Body::Bytes(Bytes::new()))
+            }
             Purpose::Item => self.read_whole(&mut response).await?,
         };
         Ok(Answer { url, status, headers, body })
@@ -348,14 +365,15 @@ impl Client {
         // The bodies of APIs say what is wrong; those of web pages only look nice.
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let speaks = content_type.is_some_and(|kind| kind.contains("json") || kind.starts_with("text/plain"));
-        if speaks && !retry {
-            if let Ok(Body::Bytes(start)) = self.read_start(&mut response, EXCERPT).await {
-                let text = String::from_utf8_lossy(&start);
-                let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                if !text.is_empty() {
-                    message.push_str(": ");
-                    message.push_str(&text);
-                }
+        if speaks
+            && !retry
+            && let Ok(Body::Bytes(start)) = self.read_start(&mut response, EXCERPT).await
+        {
+            let text = String::from_utf8_lossy(&start);
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            if !text.is_empty() {
+                message.push_str(": ");
+                message.push_str(&text);
             }
         }
         let again = if retry { Again::After(named) } else { Again::Never };
@@ -374,6 +392,7 @@ impl Client {
 enum Purpose {
     Item,
     Robots,
+    Delivery,
 }
 
 fn build(

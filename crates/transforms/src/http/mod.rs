@@ -13,6 +13,16 @@ mod robots;
 mod robots_cache;
 mod shared;
 mod size;
+mod webhook;
+#[cfg(test)]
+mod webhook_tests;
+
+use pipeline_core::Registry;
+
+/// Registers the classes of this folder.
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register::<webhook::WebhookSink>();
+}
 
 pub(crate) use body::{Body, BodyWriter, Spool};
 pub(crate) use client::{Answer, Client, ClientOptions};

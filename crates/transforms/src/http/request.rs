@@ -53,10 +53,10 @@ pub(crate) struct Request {
 impl Request {
     /// A request to where its author wants it to go. A name and password in the URL become a header.
     pub(crate) fn new(method: Method, mut url: Url, mut headers: HeaderMap, body: Option<Bytes>) -> Self {
-        if let Some(auth) = take_userinfo(&mut url) {
-            if let Ok(value) = auth.header() {
-                headers.entry(AUTHORIZATION).or_insert(value);
-            }
+        if let Some(auth) = take_userinfo(&mut url)
+            && let Ok(value) = auth.header()
+        {
+            headers.entry(AUTHORIZATION).or_insert(value);
         }
         Self { method, home: url.clone(), url, headers, body }
     }

@@ -43,7 +43,7 @@ impl fmt::Display for ByteSize {
     /// In the largest binary unit that leaves no remainder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        match units.iter().find(|(_, size)| self.0 >= *size && self.0 % size == 0) {
+        match units.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size)) {
             Some((name, size)) => write!(f, "{}{name}", self.0 / size),
             None => write!(f, "{} bytes", self.0),
         }

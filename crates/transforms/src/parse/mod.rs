@@ -12,6 +12,8 @@ mod table;
 mod xml;
 mod xml_fields;
 
+pub(crate) use html::{Query, decode, split_attr};
+
 use pipeline_core::Registry;
 
 /// Registers the classes of this folder.

@@ -204,10 +204,11 @@ impl Read for OutputReader {
         if read == 0 {
             read = Read::read(&mut self.rest, buffer)?;
         }
-        if read == 0 && !buffer.is_empty() {
-            if let Some(verdict) = self.verdict.take() {
-                ended_blocking(verdict, &self.program).result().map_err(io::Error::other)?;
-            }
+        if read == 0
+            && !buffer.is_empty()
+            && let Some(verdict) = self.verdict.take()
+        {
+            ended_blocking(verdict, &self.program).result().map_err(io::Error::other)?;
         }
         Ok(read)
     }

@@ -105,10 +105,10 @@ async fn feed(
                 stdin = closed(error, program, ctx)?;
             }
         }
-        if let Some(pipe) = &mut stdin {
-            if let Err(error) = pipe.flush().await {
-                stdin = closed(error, program, ctx)?;
-            }
+        if let Some(pipe) = &mut stdin
+            && let Err(error) = pipe.flush().await
+        {
+            stdin = closed(error, program, ctx)?;
         }
         // The input is taken to its end even when the command does not want it: stages before this one
         // may do their work on all of it.

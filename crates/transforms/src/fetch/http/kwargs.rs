@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::links::LinkKwargs;
 use super::paginate::PaginateKwargs;
 use crate::http::{ByteSize, Rate};
 
@@ -58,9 +59,10 @@ pub(crate) struct HttpFetcherKwargs {
     /// The most requests to a host: `2/s`, `30/m` (default: no limit; a host that answers 429, or 503 with a
     /// time, is asked less by itself).
     pub(super) rate_limit: Option<Rate>,
-    /// Where the next page of a list is named: a CSS selector of a link (`li.next a`, `a.more @data-url`), a
-    /// JSON pointer (`/links/next`), or `header: link`. A page seen before ends the list with a warning.
-    pub(super) next_page: Option<String>,
+    /// Where the next page of a list is named: a CSS selector of a link (`li.next a`, `a.more @data-url`, or a
+    /// map with `select`, `attr` and `regex`), a JSON pointer (`/links/next`), or `"header: link"`. A page seen
+    /// before ends the list with a warning.
+    pub(super) next_page: Option<LinkKwargs>,
     /// How a list is paged where its answers do not name the next URL.
     pub(super) paginate: Option<PaginateKwargs>,
     /// The most pages of a list. Where there is a further one, the run knows that it did not see all.
@@ -72,7 +74,7 @@ pub(crate) struct HttpFetcherKwargs {
     pub(super) page_delay: HumanDuration,
     /// A CSS selector of links (`h3 a`, `[data-url] @data-url`): what they lead to is fetched and goes on
     /// instead of the page; each link once.
-    pub(super) follow: Option<String>,
+    pub(super) follow: Option<LinkKwargs>,
     /// Keep validators and bodies between runs and ask for changes only; an unchanged page goes on as it was
     /// kept, with `not_modified` in its metadata.
     #[serde(default = "yes")]

@@ -1,13 +1,71 @@
 //! The links of a page: to the next one, and to what it lists.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::fmt;
 
-use encoding_rs::{Encoding, UTF_8};
-use pipeline_core::Value;
+use pipeline_core::{BuildErrors, Value};
+use regex::Regex;
+use schemars::JsonSchema;
 use scraper::{ElementRef, Html, Selector};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::encoding;
+use crate::parse::{Query, decode, split_attr};
+
+/// A link in a file: `css`, `css @attr`, or a map.
+#[derive(Debug, Clone)]
+pub(super) struct LinkKwargs(LinkMap);
+
+/// How a link is found on a page.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LinkMap {
+    /// A CSS selector; `css @attr` takes an attribute.
+    select: String,
+    /// The attribute that holds the link (default: `href`, else `src`).
+    attr: Option<String>,
+    /// Take the first group of this regular expression in the attribute, or else what the whole of it matches.
+    regex: Option<String>,
+}
+
+impl LinkKwargs {
+    fn text(select: &str) -> Self {
+        Self(LinkMap { select: select.to_owned(), attr: None, regex: None })
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkKwargs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LinkVisitor;
+        impl<'de> Visitor<'de> for LinkVisitor {
+            type Value = LinkKwargs;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a CSS selector (`css` or `css @attr`), or a map with `select`, `attr` and `regex`",
+                )
+            }
+            fn visit_str<E>(self, text: &str) -> Result<LinkKwargs, E> {
+                Ok(LinkKwargs::text(text))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LinkKwargs, A::Error> {
+                LinkMap::deserialize(MapAccessDeserializer::new(map)).map(LinkKwargs)
+            }
+        }
+        deserializer.deserialize_any(LinkVisitor)
+    }
+}
+
+impl JsonSchema for LinkKwargs {
+    fn schema_name() -> Cow<'static, str> {
+        "Link".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let map = generator.subschema_for::<LinkMap>();
+        schemars::json_schema!({"oneOf": [{"type": "string"}, map]})
+    }
+}
 
 /// Where the next page is named.
 #[derive(Debug, Clone)]
@@ -25,17 +83,25 @@ impl NextPage {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        if let Some(header) = text.strip_prefix("header:") {
+    pub(super) fn new(kwargs: &LinkKwargs) -> Result<Self, BuildErrors> {
+        let LinkMap { select, attr: None, regex: None } = &kwargs.0 else {
+            return LinkSelector::new(kwargs).map(Self::Css);
+        };
+        let text = select.trim();
+        if let Some((name, header)) = text.split_once(':')
+            && name.trim().eq_ignore_ascii_case("header")
+        {
             return match header.trim().eq_ignore_ascii_case("link") {
                 true => Ok(Self::Header),
-                false => Err(format!("`{text}`: only the header `link` names pages; write `header: link`")),
+                false => {
+                    let message = format!("`{text}`: only one header names pages; write `header: link`");
+                    Err(BuildErrors::at("", message))
+                }
             };
         }
         match text.strip_prefix('/') {
             Some(pointer) => Ok(Self::Pointer(pointer.split('/').map(unescape).collect())),
-            None => LinkSelector::parse(text).map(Self::Css),
+            None => LinkSelector::new(kwargs).map(Self::Css),
         }
     }
 }
@@ -95,49 +161,64 @@ fn parameters(text: &str) -> (Vec<(&str, &str)>, &str) {
     (found, after)
 }
 
-/// Links of a page: `css`, or `css @attr` where it is not the `href`.
+/// Links of a page, compiled.
 #[derive(Debug, Clone)]
 pub(super) struct LinkSelector {
-    selector: Arc<Selector>,
+    query: Query,
     attribute: Option<String>,
+    regex: Option<Regex>,
 }
 
 impl LinkSelector {
     /// Compiles it.
     ///
     /// # Errors
-    /// Says what is wrong with the selector.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let (css, attribute) = match text.rsplit_once('@') {
-            Some((css, name)) if !name.is_empty() && name.chars().all(is_name) => {
-                (css.trim(), Some(name.to_ascii_lowercase()))
+    /// Says what is wrong with the selector or the pattern.
+    pub(super) fn new(kwargs: &LinkKwargs) -> Result<Self, BuildErrors> {
+        let LinkMap { select, attr, regex } = &kwargs.0;
+        let (css, attribute) = split_attr(select);
+        let query = match css {
+            Some(css) => Query::new(css).map_err(|error| BuildErrors::at("", error))?,
+            None => {
+                let message = format!("`{select}` says which attribute, but not of which elements");
+                return Err(BuildErrors::at("", message));
             }
-            _ => (text, None),
         };
-        let selector =
-            Selector::parse(css).map_err(|error| format!("`{css}` is not a CSS selector: {error}"))?;
-        Ok(Self { selector: Arc::new(selector), attribute })
+        if attribute.is_some() && attr.is_some() {
+            return Err(BuildErrors::at("attr", "the attribute is given twice: in `select` and here"));
+        }
+        let regex = regex.as_deref().map(Regex::new).transpose();
+        let regex = regex
+            .map_err(|error| BuildErrors::at("regex", format!("is not a regular expression: {error}")))?;
+        let attribute = attribute.or(attr.as_deref()).map(str::to_ascii_lowercase);
+        Ok(Self { query, attribute, regex })
     }
 
     fn of<'a>(&self, element: ElementRef<'a>) -> Option<&'a str> {
-        let attribute =
-            |name: &str| element.value().attr(name).map(str::trim).filter(|link| !link.is_empty());
-        match &self.attribute {
+        let attribute = |name: &str| element.value().attr(name);
+        let text = match &self.attribute {
             Some(name) => attribute(name),
             None => attribute("href").or_else(|| attribute("src")),
-        }
+        }?;
+        let link = match &self.regex {
+            Some(regex) => {
+                let found = regex.captures(text)?;
+                found.get(1).or_else(|| found.get(0))?.as_str()
+            }
+            None => text,
+        };
+        Some(link.trim()).filter(|link| !link.is_empty())
     }
 
     /// The links of a page in their order, whole, each once. Links that lead nowhere on the web (`javascript:`,
     /// `mailto:`) are left out.
     pub(super) fn links(&self, page: &Html, base: &Url) -> Vec<Url> {
         let mut links: Vec<Url> = Vec::new();
-        for element in page.select(&self.selector) {
-            if let Some(link) = self.of(element).and_then(|link| whole(link, base)) {
-                if !links.contains(&link) {
-                    links.push(link);
-                }
+        for element in page.select(self.query.dom()) {
+            if let Some(link) = self.of(element).and_then(|link| whole(link, base))
+                && !links.contains(&link)
+            {
+                links.push(link);
             }
         }
         links
@@ -145,12 +226,8 @@ impl LinkSelector {
 
     /// The first link of a page.
     pub(super) fn first(&self, page: &Html, base: &Url) -> Option<Url> {
-        page.select(&self.selector).find_map(|element| self.of(element).and_then(|link| whole(link, base)))
+        page.select(self.query.dom()).find_map(|element| self.of(element).and_then(|link| whole(link, base)))
     }
-}
-
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':')
 }
 
 /// A link as a whole URL without its fragment, where it leads to the web.
@@ -170,39 +247,30 @@ pub(super) fn parse_page(bytes: &[u8], content_type: Option<&str>, url: &Url) ->
     (page, base.unwrap_or_else(|| url.clone()))
 }
 
-/// The text of a page: by its byte order mark, its header, its `meta`, else as UTF-8.
-fn decode<'a>(bytes: &'a [u8], content_type: Option<&str>) -> std::borrow::Cow<'a, str> {
-    let named = content_type.and_then(encoding::of_content_type);
-    let encoding = named.or_else(|| meta_charset(bytes)).unwrap_or(UTF_8);
-    encoding.decode(bytes).0
-}
-
-/// The encoding that a page names itself, in its first kilobyte.
-fn meta_charset(bytes: &[u8]) -> Option<&'static Encoding> {
-    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).to_ascii_lowercase();
-    let at = head.find("charset")?;
-    let rest = head[at + "charset".len()..].trim_start().strip_prefix('=')?.trim_start();
-    let label = rest.trim_start_matches(['"', '\'']);
-    let end =
-        label.find(|c: char| c == '"' || c == '\'' || c == '>' || c == ';' || c == '/' || c.is_whitespace());
-    Encoding::for_label(label[..end.unwrap_or(label.len())].as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn selector(kwargs: serde_json::Value) -> Result<LinkSelector, String> {
+        let kwargs: LinkKwargs = serde_json::from_value(kwargs).map_err(|error| error.to_string())?;
+        LinkSelector::new(&kwargs).map_err(|error| error.to_string())
+    }
+
+    fn next_page(text: &str) -> Result<NextPage, String> {
+        NextPage::new(&LinkKwargs::text(text)).map_err(|error| error.to_string())
+    }
+
     fn links(selector: &str, html: &str) -> Vec<String> {
         let url: Url = "http://h.example/a/b.html?x=1".parse().unwrap();
         let (page, base) = parse_page(html.as_bytes(), None, &url);
-        LinkSelector::parse(selector).unwrap().links(&page, &base).into_iter().map(Into::into).collect()
+        self::selector(selector.into()).unwrap().links(&page, &base).into_iter().map(Into::into).collect()
     }
 
     #[test]
     fn links_are_found_and_whole() {
         let cases: [(&str, &str, &[&str]); 8] = [
             ("li.next a @href", r#"<li class=next><a href="c.html">"#, &["http://h.example/a/c.html"]),
-            ("li.next a@href", r#"<li class=next><a href="/c">"#, &["http://h.example/c"]),
+            ("a[href='/c']", r#"<li class=next><a href="/c">"#, &["http://h.example/c"]),
             (".next a", r#"<p class=next><a href=" ?x=2#top ">"#, &["http://h.example/a/b.html?x=2"]),
             (
                 "a",
@@ -231,22 +299,45 @@ mod tests {
         let cases: [(&[u8], Option<&str>); 2] = [(page, None), (plain, Some("text/html; charset=latin1"))];
         for (bytes, content_type) in cases {
             let (page, base) = parse_page(bytes, content_type, &url);
-            let found = LinkSelector::parse("a").unwrap().first(&page, &base).unwrap();
+            let found = selector("a".into()).unwrap().first(&page, &base).unwrap();
             assert_eq!(found.as_str(), "http://h.example/%C3%A5");
         }
     }
 
     #[test]
     fn a_next_page_has_three_forms() {
-        assert!(matches!(NextPage::parse("li.next a @href"), Ok(NextPage::Css(_))));
-        assert!(matches!(NextPage::parse("header: link"), Ok(NextPage::Header)));
-        assert!(matches!(NextPage::parse(" Header:Link"), Err(_) | Ok(NextPage::Css(_))));
-        match NextPage::parse("/links/a~1b/~0/0") {
+        assert!(matches!(next_page("li.next a @href"), Ok(NextPage::Css(_))));
+        assert!(matches!(next_page("header: link"), Ok(NextPage::Header)));
+        assert!(matches!(next_page(" Header:Link"), Ok(NextPage::Header)));
+        assert!(matches!(next_page("a:not(.x)"), Ok(NextPage::Css(_))));
+        match next_page("/links/a~1b/~0/0") {
             Ok(NextPage::Pointer(parts)) => assert_eq!(parts, ["links", "a/b", "~", "0"]),
             other => panic!("{other:?}"),
         }
         for wrong in ["header: x-next", "li..next", ""] {
-            assert!(NextPage::parse(wrong).is_err(), "{wrong}");
+            assert!(next_page(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_link_may_be_a_map() {
+        let url: Url = "http://h.example/".parse().unwrap();
+        let html = r#"<button onclick="go('/page/2')" data-a="x">"#;
+        let (page, base) = parse_page(html.as_bytes(), None, &url);
+        let found = |kwargs| selector(kwargs).unwrap().first(&page, &base).map(String::from);
+        let by_group = serde_json::json!({"select": "button", "attr": "onClick", "regex": "go\\('([^']+)'"});
+        assert_eq!(found(by_group).as_deref(), Some("http://h.example/page/2"));
+        let whole = serde_json::json!({"select": "button @onclick", "regex": "/page/\\d"});
+        assert_eq!(found(whole).as_deref(), Some("http://h.example/page/2"));
+        assert_eq!(found(serde_json::json!({"select": "button @onclick", "regex": "none"})), None);
+        for (wrong, expected) in [
+            (serde_json::json!({"select": "a @b", "attr": "c"}), "attr: the attribute is given twice"),
+            (serde_json::json!({"select": "a", "regex": "("}), "regex: is not a regular expression"),
+            (serde_json::json!({"select": "@href"}), "not of which elements"),
+            (serde_json::json!({"selekt": "a"}), "unknown field `selekt`"),
+        ] {
+            let error = selector(wrong).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 
@@ -260,7 +351,7 @@ mod tests {
             ("/a/b~1c/9", None),
         ];
         for (text, expected) in cases {
-            let Ok(NextPage::Pointer(pointer)) = NextPage::parse(text) else { panic!("{text}") };
+            let Ok(NextPage::Pointer(pointer)) = next_page(text) else { panic!("{text}") };
             assert_eq!(point(&value, &pointer).map(Value::to_json).as_deref(), expected, "{text}");
         }
     }

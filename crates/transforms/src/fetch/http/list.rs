@@ -247,10 +247,10 @@ impl Lists {
 
     /// The body of a page that is kept.
     pub(super) async fn load(&self, kept: &Kept, request: &Request) -> Result<Body, StageError> {
-        if let Some(cache) = &self.cache {
-            if let Some(body) = cache.body(kept, self.client.spool()).await? {
-                return Ok(body);
-            }
+        if let Some(cache) = &self.cache
+            && let Some(body) = cache.body(kept, self.client.spool()).await?
+        {
+            return Ok(body);
         }
         // What was kept is damaged: the server still has it.
         let page = self.fetch_fresh(request.clone()).await?;

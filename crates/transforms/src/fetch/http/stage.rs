@@ -106,12 +106,11 @@ fn keep(programs: &BTreeMap<String, String>, errors: &mut BuildErrors) -> Vec<(S
 
 fn plan(mut kwargs: HttpFetcherKwargs, templates: bool, errors: &mut BuildErrors) -> Plan {
     let target = Target::new(&mut kwargs, templates, errors);
-    let mut compile = |path: &str, result: Option<Result<_, String>>| {
-        result.and_then(|result| result.map_err(|error| errors.push(path, error)).ok())
-    };
-    let next_page = compile("next_page", kwargs.next_page.as_deref().map(NextPage::parse));
-    let follow = kwargs.follow.as_deref().map(LinkSelector::parse);
-    let follow = follow.and_then(|follow| follow.map_err(|error| errors.push("follow", error)).ok());
+    let next_page = kwargs.next_page.as_ref().map(NextPage::new);
+    let next_page =
+        next_page.and_then(|link| errors.collect(link.map_err(|error| within("next_page", error))));
+    let follow = kwargs.follow.as_ref().map(LinkSelector::new);
+    let follow = follow.and_then(|link| errors.collect(link.map_err(|error| within("follow", error))));
     let proxy = kwargs.proxy.as_deref().map(ProxyUrl::parse).unwrap_or(Ok(None));
     let proxy = proxy.unwrap_or_else(|error| {
         errors.push("proxy", error);
@@ -167,6 +166,15 @@ fn plan(mut kwargs: HttpFetcherKwargs, templates: bool, errors: &mut BuildErrors
         conditional: kwargs.conditional,
         skip_unchanged: kwargs.skip_unchanged,
     }
+}
+
+/// Puts a key before the paths of problems.
+fn within(key: &str, mut errors: BuildErrors) -> BuildErrors {
+    for problem in &mut errors.0 {
+        let dot = if problem.path.is_empty() { "" } else { "." };
+        problem.path = format!("{key}{dot}{}", problem.path);
+    }
+    errors
 }
 
 impl Transform for HttpFetcher {

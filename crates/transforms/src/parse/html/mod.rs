@@ -23,9 +23,11 @@ use url::Url;
 use super::meta::Meta;
 use super::rows::{NoRows, Rows};
 use crate::topics;
+pub(crate) use charset::decode;
 use extract::{Element, Extractor, Links};
 pub(crate) use fields::Fields;
 pub(super) use fields::regex_error;
+pub(crate) use fields::split_attr;
 use flat::FlatElement;
 pub(crate) use query::Query;
 
