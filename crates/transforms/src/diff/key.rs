@@ -36,7 +36,7 @@ pub(crate) fn put_key(out: &mut Vec<u8>, fields: &[String], content: &Record) ->
 }
 
 /// The key as a person reads it: `title "Emma", edition 2`.
-pub(crate) fn describe(fields: &[String], content: &Record) -> String {
+pub(super) fn describe(fields: &[String], content: &Record) -> String {
     let parts: Vec<_> = fields
         .iter()
         .map(|field| format!("{field} {}", content.get(field).unwrap_or(&Value::Null)))

@@ -12,7 +12,7 @@ mod tests;
 
 use pipeline_core::{BuildContext, BuildErrors, Definition, KwargsProblem, Registry, Transform};
 
-pub(crate) use key::{describe, put_key};
+pub(crate) use key::put_key;
 pub use kwargs::{BaselineKwargs, DiffParserKwargs, MaxRemoved};
 pub(crate) use scratch::Scratch;
 

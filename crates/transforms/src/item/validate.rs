@@ -47,7 +47,6 @@ kwargs:
     properties:
       title: {type: string, minLength: 1}
       price: {type: number, exclusiveMinimum: 0}
-on_error: skip
 ";
 
     type Kwargs = SchemaValidatorKwargs;

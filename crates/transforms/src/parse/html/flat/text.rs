@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use scraper::{Html, Selector};
+use scraper::Html;
 
 /// Text between tags.
 pub(super) fn text(written: &str) -> Cow<'_, str> {
@@ -112,7 +112,7 @@ fn numeric(digits: &str) -> Option<char> {
 #[cfg(test)]
 pub(super) fn whole(html: &str, css: &str) -> Vec<String> {
     let page = Html::parse_document(html);
-    let selector = Selector::parse(css).unwrap();
+    let selector = scraper::Selector::parse(css).unwrap();
     let root = page.root_element();
     let found = selector.matches(&root).then_some(root).into_iter().chain(root.select(&selector));
     found.map(|element| format!("{} {:?}", element.value().name(), element.attr("id"))).collect()
