@@ -1,5 +1,7 @@
 //! What fetchers got is kept without secrets, and tests run on it without the source.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Who is told of a run's end, and that nobody waits for them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::time::Duration;
 
 use app::notify::{Notice, Notifier};

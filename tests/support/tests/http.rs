@@ -1,5 +1,7 @@
 //! The server misbehaves exactly as told.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::time::Duration;
 
 use test_support::http::{Answer, HttpServer};

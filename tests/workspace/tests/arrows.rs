@@ -1,5 +1,7 @@
 //! The arrows between our crates, and the fences around third parties, as docs/architecture.md draws them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
