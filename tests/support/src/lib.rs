@@ -1,5 +1,6 @@
 //! What tests of several crates share.
 
+pub mod guide;
 pub mod http;
 pub mod postgres;
 pub mod process;

@@ -7,6 +7,7 @@ mod discord;
 mod docs;
 mod environment;
 mod files;
+mod guides;
 mod notices;
 mod runs;
 mod signals;
