@@ -65,12 +65,12 @@ struct Step<'a> {
     expected: String,
 }
 
-/// Does what these blocks say, in a fresh folder, with the programs beside `program`. Blocks with a command of one of
-/// the programs in `absent` are left out: they are the matter of another test.
+/// Does what these blocks say, in a fresh folder, with the programs beside `program` and these variables. Blocks with a
+/// command of one of the programs in `absent` are left out: they are the matter of another test.
 ///
 /// # Panics
 /// Where something else is said than is shown.
-pub fn follow(blocks: &[Block], program: &str, absent: &[&str]) {
+pub fn follow(blocks: &[Block], program: &str, variables: &[(&str, &str)], absent: &[&str]) {
     let mut script = String::from("exec 2>&1\nstatus=0\n");
     let mut steps = Vec::new();
     for block in blocks {
@@ -93,10 +93,11 @@ pub fn follow(blocks: &[Block], program: &str, absent: &[&str]) {
     let folder = Path::new(program).parent().unwrap_or(Path::new("."));
     let path = std::env::var("PATH").unwrap_or_default();
     let shell = Program::new("/bin/sh")
-        .file("guide.sh", &script)
+        .file(".guide.sh", &script)
         .variable("PATH", format!("{}:{path}", folder.display()))
         .variable("TZ", "UTC");
-    let said = shell.run(&["guide.sh"]).stdout;
+    let shell = variables.iter().fold(shell, |shell, (name, value)| shell.variable(name, *value));
+    let said = shell.run(&[".guide.sh"]).stdout;
     for (step, said) in steps.iter().zip(said.split('\u{1}').skip(1)) {
         let (expected, said) = (step.expected.trim_end(), said.trim_end());
         assert!(
@@ -199,12 +200,17 @@ mod tests {
     fn commands_are_typed_in_one_shell() {
         let console = "$ A=1\n$ cat in.txt\n$5 \"…\"\n$ echo $A; false\n1\n$ echo $?\n1\n";
         let absent = block("console", "", "$ other --help\nnever\n");
-        follow(&[block("text", "in.txt", "$5 \"`'\"\n"), absent, block("console", "", console)], "/bin/sh", &["other"]);
+        follow(
+            &[block("text", "in.txt", "$5 \"`'\"\n"), absent, block("console", "", console)],
+            "/bin/sh",
+            &[],
+            &["other"],
+        );
     }
 
     #[test]
     #[should_panic(expected = "line 2: $ echo a\nshown:\nb\nsaid:\na")]
     fn a_wrong_output_is_told() {
-        follow(&[block("console", "", "$ echo a\nb\n")], "/bin/sh", &[]);
+        follow(&[block("console", "", "$ echo a\nb\n")], "/bin/sh", &[], &[]);
     }
 }

@@ -51,7 +51,12 @@ fn place(path: &std::path::Path, block: &Block) -> String {
 /// Every variable that a text asks for, with a value that fits.
 fn variables(text: &str) -> Environment {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
-    let value = |name: &str| if name.ends_with("URL") { "http://127.0.0.1:9/x" } else { "value" };
+    let value = |name: &str| match name {
+        name if name.ends_with("WEBHOOK_URL") => "https://discord.com/api/webhooks/1/x",
+        name if name.ends_with("DATABASE_URL") => "postgres://127.0.0.1:9/x",
+        name if name.ends_with("URL") => "http://127.0.0.1:9/x",
+        _ => "value",
+    };
     Environment::of(names.map(|name| (name.to_owned(), value(name).to_owned())))
 }
 
@@ -115,7 +120,9 @@ fn links_to_headings_meet_one() {
     for path in documents() {
         let text = std::fs::read_to_string(&path).unwrap();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let Some((file, anchor)) = target.split_once('#').filter(|_| !target.contains("://")) else { continue };
+            let Some((file, anchor)) = target.split_once('#').filter(|_| !target.contains("://")) else {
+                continue;
+            };
             let there = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             let found = anchors(&std::fs::read_to_string(&there).unwrap());
             assert!(found.iter().any(|found| found == anchor), "{}: #{anchor}", path.display());

@@ -12,6 +12,7 @@ mod notices;
 mod runs;
 mod signals;
 mod summary;
+mod web_recipes;
 
 use test_support::process::Program;
 
