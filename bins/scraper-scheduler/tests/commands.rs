@@ -168,8 +168,7 @@ fn legacy_mode_runs_everything_once() {
     program.run(&[]).expect(0);
     assert_eq!(program.read("books.jsonl"), "{\"title\":\"Emma\"}\n");
     assert!(!program.files().iter().any(|file| file.contains("scheduler_jobs")), "no store is made");
-    let failing =
-        program.file("pipelines.yml", FILE.replace("path: books.jsonl", "path: /proc/books.jsonl"));
+    let failing = program.file("pipelines.yml", FILE.replace("path: books.jsonl", "path: /proc/books.jsonl"));
     failing.run(&[]).expect(1);
 }
 

@@ -30,7 +30,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings) -> Result<(), Failure>
     let Some(pipeline) = file.get(&args.pipeline) else {
         let meant = file.suggest(&args.pipeline).map(|name| format!(", did you mean `{name}`?"));
         let meant = meant.unwrap_or_default();
-        return Err(Failure::usage(format!("{}: there is no pipeline `{}`{meant}", file.name, args.pipeline)));
+        return Err(Failure::usage(format!(
+            "{}: there is no pipeline `{}`{meant}",
+            file.name, args.pipeline
+        )));
     };
     let beside = args.file.parent().unwrap_or(Path::new(""));
     let folder = args.into.clone().unwrap_or_else(|| beside.join("fixtures").join(file_name(&pipeline.name)));

@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 use crate::failure::Failure;
 use crate::pipelines;
-use crate::service::{deps, discord, http, notices, reload, signals, tls, welcome};
+use crate::service::discord::Discord;
+use crate::service::{deps, http, notices, reload, signals, tls, welcome};
 use crate::settings::Settings;
 use crate::store;
 
@@ -64,7 +65,8 @@ async fn once(settings: &Settings) -> Result<(), Failure> {
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let engine_settings = deps::engine_settings(settings)?;
     let http_addr = deps::http_addr(settings)?;
-    let bot_config = discord::config(settings)?;
+    let discord = Discord::new(settings)?;
+    let settings = &discord.serve(settings);
     let notifier =
         Notifier::new(tls::client_config(), settings.setup.redactor.clone()).map_err(Failure::failed)?;
     let loaded = pipelines::load(settings)?;
@@ -92,17 +94,15 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         tokio::spawn(notices::pass_on(handle.subscribe(), handle.clone(), notifier.clone())),
     ];
     beside.extend(listener.map(|listener| tokio::spawn(http::serve(listener, handle.clone()))));
-    let bot = bot_config.map(|config| discord::start(config, handle.clone(), settings));
+    let discord = discord.start(&engine, store.clone(), settings);
 
+    let cut_off = shutdown.cut_off.clone();
     let result = engine.run(shutdown).await;
 
-    if let Some(bot) = bot {
-        bot.stop().await;
-    }
     // What is told of the last runs is on its way already; the rest has nothing left to do.
     tokio::task::yield_now().await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
-    notifier.drain(LAST_NOTICES).await;
+    tokio::join!(discord.stop(&cut_off), notifier.drain(LAST_NOTICES));
     store.close().await;
     match result? {
         Stopped::Drained => Ok(()),

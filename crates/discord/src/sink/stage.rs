@@ -243,6 +243,11 @@ impl Sink for DiscordSink {
             ctx.enlist(Staged { service: service.clone(), attempt: attempt(ctx) });
         }
         if self.required {
+            if ctx.identity().attempt > 1 {
+                // An attempt that crashed could not take back what it had handed over.
+                let run_id = &ctx.identity().run_id;
+                insist(ctx.run(), || service.outbox().withdraw(run_id, &self.stage)).await?;
+            }
             let (run, stage, target) = (ctx.run().clone(), self.stage.clone(), self.target.clone());
             ctx.enlist(Required { service, run, stage, target, held: self.held.clone() });
         }
