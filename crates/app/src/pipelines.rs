@@ -48,9 +48,8 @@ pub fn load_with(
     zone: Zone,
     variables: &BTreeMap<String, String>,
 ) -> Result<PipelinesFile, ConfigError> {
-    let variables = |name: &str| {
-        variables.get(name).cloned().or_else(|| setup.environment.get(name).map(str::to_owned))
-    };
+    let variables =
+        |name: &str| variables.get(name).cloned().or_else(|| setup.environment.get(name).map(str::to_owned));
     let schedules = ScheduleChecker { zone, now: setup.clock.now() };
     let mut file = Loader::new(&setup.registry)
         .variables(&variables)

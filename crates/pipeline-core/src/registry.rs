@@ -13,7 +13,8 @@ use crate::transform::Transform;
 /// A class of transforms: its name, what a file may write under `kwargs`, and how to make a stage of that.
 ///
 /// The doc comments of [`Definition::Kwargs`] and its fields are the reference documentation.
-/// A field whose value must never be shown carries `#[schemars(extend("x-secret" = true))]`.
+/// A field whose value must never be shown carries `#[schemars(extend("x-secret" = true))]`; a map in which
+/// only the values are secret whose names say so (a token, a key), `"x-secret" = "by-name"`.
 pub trait Definition: 'static {
     /// The name: `module.Type`.
     const CLASS: &'static str;

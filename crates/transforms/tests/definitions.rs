@@ -30,7 +30,12 @@ fn every_example_can_be_built_and_fits_its_schema() {
 fn every_key_is_described_and_unknown_ones_are_refused() {
     for entry in transforms::registry().entries() {
         let schema = Value::from((entry.schema)());
-        assert!(entry.summary.ends_with('.') && entry.summary.len() < 130, "{}: {}", entry.class, entry.summary);
+        assert!(
+            entry.summary.ends_with('.') && entry.summary.len() < 130,
+            "{}: {}",
+            entry.class,
+            entry.summary
+        );
         assert_eq!(schema.get("additionalProperties"), Some(&Value::Bool(false)), "{}", entry.class);
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             assert!(property.get("description").is_some(), "{}: `{name}` has no description", entry.class);

@@ -32,13 +32,17 @@ impl Site {
     fn answer(&self, request: &Request) -> Option<Answer> {
         match request.path().strip_prefix("/mirror/of/api/v2/")? {
             "publishers/groups" => {
-                let groups = self.groups.get(request.param("store_publisher_id")?).cloned().unwrap_or_default();
+                let groups =
+                    self.groups.get(request.param("store_publisher_id")?).cloned().unwrap_or_default();
                 Some(Answer::json(&json!({"publishers": groups})))
             }
             "united-publishers/search-by-ids" if request.method == "POST" => {
                 let body: Value = serde_json::from_str(&request.text()).ok()?;
                 let found = body["ids"].as_array()?.iter().flat_map(|id| {
-                    self.publishers.get(id["store_publisher_id"].as_str().unwrap()).cloned().unwrap_or_default()
+                    self.publishers
+                        .get(id["store_publisher_id"].as_str().unwrap())
+                        .cloned()
+                        .unwrap_or_default()
                 });
                 Some(Answer::json(&json!({"data": found.collect::<Vec<_>>()})))
             }
@@ -81,7 +85,10 @@ fn app(id: u64, name: &str) -> Value {
 
 /// What the parser must make of [`app`].
 fn app_row(id: u64, publisher: u64, name: &str) -> String {
-    format!("{id}|{publisher}|{name}|https://icons.example/{id}|2016-08-17T00:00:00Z|{}|1", u8::from(id % 2 == 0))
+    format!(
+        "{id}|{publisher}|{name}|https://icons.example/{id}|2016-08-17T00:00:00Z|{}|1",
+        u8::from(id % 2 == 0)
+    )
 }
 
 fn apps_of(publisher: u64, count: u64) -> Vec<Value> {
@@ -94,7 +101,10 @@ fn app_rows(publisher: u64, count: u64) -> impl Iterator<Item = String> {
 
 /// A stable number for a name, computed here in another way.
 fn group_id(name: &str, ticker: &str) -> u64 {
-    format!("{name}_{ticker}").to_lowercase().chars().fold(0, |hash, c| (hash * 31 + u64::from(c)) % (1 << 31))
+    format!("{name}_{ticker}")
+        .to_lowercase()
+        .chars()
+        .fold(0, |hash, c| (hash * 31 + u64::from(c)) % (1 << 31))
 }
 
 impl World {
@@ -157,8 +167,17 @@ async fn companies_over_several_days() {
     let server = &world.server;
     let site = Arc::new(Mutex::new(Site {
         groups: [
-            (ZYNGA, vec![json!({"store": 1, "store_publisher_id": ZYNGA}), json!({"store": 2, "store_publisher_id": "295913422"})]),
-            (CRAZY, vec![json!({"id": 4711, "name": "Crazy Group", "store": 1, "store_publisher_id": CRAZY})]),
+            (
+                ZYNGA,
+                vec![
+                    json!({"store": 1, "store_publisher_id": ZYNGA}),
+                    json!({"store": 2, "store_publisher_id": "295913422"}),
+                ],
+            ),
+            (
+                CRAZY,
+                vec![json!({"id": 4711, "name": "Crazy Group", "store": 1, "store_publisher_id": CRAZY})],
+            ),
         ]
         .into(),
         publishers: [
@@ -179,7 +198,9 @@ async fn companies_over_several_days() {
     let pages: Vec<String> = server
         .requests_of(&at("/api/v2/search/publisher-applications"))
         .iter()
-        .map(|request| format!("{}+{}", request.param("united_publisher_id").unwrap(), request.param("from").unwrap()))
+        .map(|request| {
+            format!("{}+{}", request.param("united_publisher_id").unwrap(), request.param("from").unwrap())
+        })
         .collect();
     let mut sorted = pages.clone();
     sorted.sort();
@@ -255,7 +276,9 @@ async fn companies_over_several_days() {
         site.apps.get_mut(&901).unwrap()[0]["name"] = "Renamed".into();
         site.broken = Some(("united_publisher_id=901&from=100", Answer::status(404)));
     }
-    for answer in [Answer::status(404), Answer::json(&json!({"error": "try later"})), Answer::html("<p>blocked")] {
+    for answer in
+        [Answer::status(404), Answer::json(&json!({"error": "try later"})), Answer::html("<p>blocked")]
+    {
         site.lock().unwrap().broken = Some(("united_publisher_id=901&from=100", answer));
         let finished = world.run(&ONE, 1);
         let error = finished.json()[0]["error"].as_str().unwrap().to_owned();
@@ -271,7 +294,9 @@ async fn companies_over_several_days() {
         site.apps.insert(904, apps_of(904, 1));
     }
     let file = "examples/original/pipelines.yml";
-    let company = format!("            - {{name: Neu, ticker: NEU, store: 1, store_publisher_id: \"{NEW}\"}}\n            - {{name: Zynga");
+    let company = format!(
+        "            - {{name: Neu, ticker: NEU, store: 1, store_publisher_id: \"{NEW}\"}}\n            - {{name: Zynga"
+    );
     let text = world.program.read(file).replacen("            - {name: Zynga", &company, 1);
     world.program.write(file, text);
     world.run(&ONE, 0);

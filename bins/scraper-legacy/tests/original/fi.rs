@@ -24,9 +24,11 @@ fn page(updated: &str) -> Answer {
 }
 
 fn aggregate(issuers: &[Issuer]) -> Answer {
-    let rows: Vec<Vec<Cell>> = issuers
+    let rows: Vec<Vec<Cell<'_>>> = issuers
         .iter()
-        .map(|(name, lei, percent, date)| vec![Cell::Text(name), Cell::Text(lei), Cell::Number(*percent), Cell::Text(date)])
+        .map(|(name, lei, percent, date)| {
+            vec![Cell::Text(name), Cell::Text(lei), Cell::Number(*percent), Cell::Text(date)]
+        })
         .collect();
     let header = ["Emittentens namn", "LEI", "Summa blankning i procent", "Senaste datum"];
     Answer::new(200, "application/vnd.oasis.opendocument.spreadsheet", ods(&header, &rows))
@@ -34,7 +36,7 @@ fn aggregate(issuers: &[Issuer]) -> Answer {
 
 fn positions(positions: &[Position]) -> Answer {
     let cell = |text: &'static str| if text.is_empty() { Cell::Empty } else { Cell::Text(text) };
-    let rows: Vec<Vec<Cell>> = positions
+    let rows: Vec<Vec<Cell<'_>>> = positions
         .iter()
         .map(|(holder, issuer, isin, percent, date, comment)| {
             vec![cell(holder), cell(issuer), cell(isin), Cell::Number(*percent), cell(date), cell(comment)]
@@ -93,8 +95,12 @@ impl World {
     }
 
     fn holders_history(&self) -> Vec<String> {
-        let columns = "entity_name, issuer_name, isin, position_percent, position_date, comment, old_pct, new_pct";
-        self.rows(DB, &format!("SELECT {columns} FROM position_holders_history ORDER BY event_timestamp, 1, 2"))
+        let columns =
+            "entity_name, issuer_name, isin, position_percent, position_date, comment, old_pct, new_pct";
+        self.rows(
+            DB,
+            &format!("SELECT {columns} FROM position_holders_history ORDER BY event_timestamp, 1, 2"),
+        )
     }
 
     fn all(&self) -> [Vec<String>; 4] {
@@ -233,12 +239,12 @@ async fn what_is_wrong_with_a_source_is_no_success() {
     world.run(&BOTH[..1], 0);
     let before = world.issuers();
     let cases = [
-        (Answer::html("<p>Sidan har flyttat</p>"), aggregate(&FIRST), "`updated`"),
+        (Answer::html("<p>Sidan har flyttat</p>"), aggregate(&FIRST), "updated: "),
         (Answer::status(404), aggregate(&FIRST), "404"),
         (page("2026-11-21 15:30"), Answer::status(404), "404"),
         (page("2026-11-21 15:30"), Answer::html("<h1>Underhåll pågår</h1>"), "no spreadsheet"),
         (page("2026-11-21 15:30"), aggregate(&[FIRST[0], FIRST[1], FIRST[0]]), "came twice"),
-        (page("2026-11-21 15:30"), aggregate(&[("Utan LEI", "", 0.5, "2026-11-21")]), "`lei`"),
+        (page("2026-11-21 15:30"), aggregate(&[("Utan LEI", "", 0.5, "2026-11-21")]), "lei"),
     ];
     for (page, list, expected) in cases {
         server.on(&at(PAGE), [page]);

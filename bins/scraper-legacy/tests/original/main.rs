@@ -78,8 +78,11 @@ async fn the_file_is_right_and_keeps_the_original_schedules() {
     let finished = world.program.run(&["--check", "examples/original/pipelines.yml"]).expect(0);
     assert_eq!(finished.stderr, "");
     let finished = world.program.run(&["--list", "examples/original/pipelines.yml"]).expect(0);
-    let listed: Vec<Vec<&str>> =
-        finished.stdout.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+    let listed: Vec<Vec<&str>> = finished
+        .stdout
+        .lines()
+        .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect())
+        .collect();
     let listed: Vec<(&str, &str)> = listed.iter().map(|cells| (cells[0].trim(), cells[1].trim())).collect();
     let expected = [
         ("fi_shortinterest_agg", "interval: 10m (Europe/Stockholm)"),

@@ -16,7 +16,8 @@ pub(crate) fn ods(header: &[&str], rows: &[Vec<Cell<'_>>]) -> Vec<u8> {
         format!(r#"<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>"#)
     };
     let mut table = row(&text("Blankningsregistret"));
-    table.push_str(r#"<table:table-row table:number-rows-repeated="3"><table:table-cell/></table:table-row>"#);
+    table
+        .push_str(r#"<table:table-row table:number-rows-repeated="3"><table:table-cell/></table:table-row>"#);
     table.push_str(&row(&text("Positioner i procent")));
     table.push_str(&row(&header.iter().map(|name| text(name)).collect::<String>()));
     for cells in rows {
@@ -32,7 +33,8 @@ pub(crate) fn ods(header: &[&str], rows: &[Vec<Cell<'_>>]) -> Vec<u8> {
     let content = format!(
         r#"<?xml version="1.0" encoding="UTF-8"?><office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet><table:table table:name="Blad1">{table}</table:table></office:spreadsheet></office:body></office:document-content>"#
     );
-    let manifest = r#"<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>"#;
+    let manifest =
+        r#"<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>"#;
     zip(&[
         ("mimetype", "application/vnd.oasis.opendocument.spreadsheet"),
         ("META-INF/manifest.xml", manifest),
@@ -53,11 +55,13 @@ fn zip(files: &[(&str, &str)]) -> Vec<u8> {
         for part in [b"PK\x03\x04".as_slice(), &facts, &[0, 0], name.as_bytes(), text.as_bytes()] {
             archive.extend(part);
         }
-        for part in [b"PK\x01\x02\x14\0".as_slice(), &facts, &[0; 12], &offset.to_le_bytes(), name.as_bytes()] {
+        for part in [b"PK\x01\x02\x14\0".as_slice(), &facts, &[0; 12], &offset.to_le_bytes(), name.as_bytes()]
+        {
             directory.extend(part);
         }
     }
-    let (count, start) = (u16::try_from(files.len()).unwrap().to_le_bytes(), u32::try_from(archive.len()).unwrap());
+    let (count, start) =
+        (u16::try_from(files.len()).unwrap().to_le_bytes(), u32::try_from(archive.len()).unwrap());
     let size = u32::try_from(directory.len()).unwrap().to_le_bytes();
     archive.extend(&directory);
     for part in [b"PK\x05\x06\0\0\0\0".as_slice(), &count, &count, &size, &start.to_le_bytes(), &[0, 0]] {

@@ -104,15 +104,19 @@ async fn sets_and_prices_over_several_days() {
     assert_eq!(world.prices(), expected(1));
     let request = &server.requests_of(&path(901_001))[0];
     assert_eq!(request.header("origin"), Some("https://www.tcgplayer.com"));
-    let (created, updated) = (world.times("created_at", "2026-11-20"), world.times("updated_at", "2026-11-20"));
+    let (created, updated) =
+        (world.times("created_at", "2026-11-20"), world.times("updated_at", "2026-11-20"));
 
     // Another price, a further week, a server that stumbles; a set loses a number.
     day.store(2, Ordering::Relaxed);
-    server.on(&path(877_301), [
-        Answer::status(503).header("retry-after", "0"),
-        Answer::json(&answer(877_301, 2)).truncated(40),
-        Answer::json(&answer(877_301, 2)),
-    ]);
+    server.on(
+        &path(877_301),
+        [
+            Answer::status(503).header("retry-after", "0"),
+            Answer::json(&answer(877_301, 2)).truncated(40),
+            Answer::json(&answer(877_301, 2)),
+        ],
+    );
     let csv = world.program.read("examples/original/pokemon_sets.csv");
     world.program.write("examples/original/pokemon_sets.csv", csv.replace("28890", "") + ";;;;;;\r\n");
     world.run(&both, 0);
@@ -125,7 +129,9 @@ async fn sets_and_prices_over_several_days() {
 
     // A product without an answer: not a success, and nothing of this run is kept.
     day.store(3, Ordering::Relaxed);
-    for wrong in [Answer::status(404), Answer::html("<p>Just a moment…"), Answer::json(&json!({"errors": []}))] {
+    for wrong in
+        [Answer::status(404), Answer::html("<p>Just a moment…"), Answer::json(&json!({"errors": []}))]
+    {
         server.on(&path(877_301), [wrong]);
         let finished = world.run(&both, 1);
         let summaries = finished.json();
@@ -175,5 +181,5 @@ async fn tables_of_the_original_go_on() {
 async fn prices_without_sets_are_an_error() {
     let world = World::new().await;
     let finished = world.run(&["tcgplayer_price_history"], 1);
-    assert!(finished.json()[0]["error"].as_str().unwrap().contains("pokemon_sets"), "{}", finished.stdout);
+    assert!(finished.json()[0]["error"].as_str().unwrap().contains("db/tcg.db"), "{}", finished.stdout);
 }

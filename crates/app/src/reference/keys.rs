@@ -143,6 +143,9 @@ impl<'a> Reader<'a> {
         if property.get("x-secret") == Some(&Value::Bool(true)) {
             text.push_str(" Secret: it is never shown.");
         }
+        if property.get("x-secret").is_some_and(|kind| kind == "by-name") {
+            text.push_str(" Those whose names say that they are secret are never shown.");
+        }
         text.trim().to_owned()
     }
 

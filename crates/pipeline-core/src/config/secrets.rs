@@ -43,9 +43,12 @@ impl<'a> Search<'a> {
                 }
             }
             Kind::Map(entries) => {
+                let by_name =
+                    all.iter().any(|schema| schema.get("x-secret").is_some_and(|kind| kind == "by-name"));
                 for entry in entries {
                     let inner = properties(&all, &entry.key);
-                    let secret = secret || is_secret_header(entry);
+                    let named = by_name && Redactor::is_secret_name(&entry.key);
+                    let secret = secret || named || is_secret_header(entry);
                     self.node(&mut entry.value, &path.key(&entry.key), &inner, secret);
                 }
             }

@@ -13,6 +13,7 @@ fn secrets_are_learned() {
         ("{url: 'http://me:url-password@h/'}", "url-password"),
         ("{url: 'http://h/', headers: {Authorization: Bearer header-token}}", "header-token"),
         ("{url: 'http://h/', headers: {cookie: sid=cookie-value}}", "sid=cookie-value"),
+        ("{url: 'http://h/', headers: {X-Auth-Token: token-value}}", "token-value"),
     ];
     for (kwargs, secret) in cases {
         let redactor = Redactor::new();
@@ -20,6 +21,16 @@ fn secrets_are_learned() {
         let text = format!("it is {secret}, really");
         assert!(!redactor.redact(&text).contains(secret), "{kwargs}");
     }
+}
+
+#[test]
+fn what_is_no_secret_stays_readable() {
+    let kwargs = "{url: 'http://h/', headers: {Accept: text/html, Referer: 'https://shop.example/'}}";
+    let redactor = Redactor::new();
+    let file = read_with(&with_kwargs(kwargs), &redactor).unwrap();
+    assert!(file.warnings.is_empty(), "{:?}", file.warnings);
+    let text = "https://shop.example/ is no text/html";
+    assert_eq!(redactor.redact(text), text);
 }
 
 #[test]

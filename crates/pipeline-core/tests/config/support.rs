@@ -29,6 +29,7 @@ pub(crate) struct FetchKwargs {
     pub(crate) robots: bool,
     /// Which.
     #[serde(default)]
+    #[schemars(extend("x-secret" = "by-name"))]
     pub(crate) headers: BTreeMap<String, String>,
     /// Who.
     #[serde(default)]

@@ -31,7 +31,7 @@ pub(crate) struct WebhookSinkKwargs {
     url: String,
     /// Further headers.
     #[serde(default)]
-    #[schemars(extend("x-secret" = true))]
+    #[schemars(extend("x-secret" = "by-name"))]
     headers: BTreeMap<String, String>,
     /// The body, a template over the item: `{"text": "{{ content.title }} costs {{ content.price }}"}` (default:
     /// the item as `{"topic", "content", "discovered_at"}`). Where it looks like a JSON document, texts are

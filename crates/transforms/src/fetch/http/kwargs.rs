@@ -27,7 +27,7 @@ pub(crate) struct HttpFetcherKwargs {
     /// Further headers. `Authorization`, `Cookie` and those that hold a key, a token or a secret go to the
     /// origin of the URL only, whatever redirections and links say.
     #[serde(default)]
-    #[schemars(extend("x-secret" = true))]
+    #[schemars(extend("x-secret" = "by-name"))]
     pub(super) headers: BTreeMap<String, Scalar>,
     /// Parameters to add to the query; a list repeats its name, null leaves it out.
     #[serde(default)]
