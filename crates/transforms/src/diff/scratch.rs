@@ -4,26 +4,31 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use pipeline_core::StageError;
+use pipeline_core::{RunContext, StageError};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::keep::blocking;
+use crate::keep::Worker;
 
 /// So many bytes of keys are held in memory; more go to a temporary database.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 2 << 20;
 
 /// What a set costs for each key beside its bytes.
 const OVERHEAD: usize = 48;
 
 /// Keys seen, and the baseline's rows where there is one. It is gone with the run.
-#[derive(Default)]
 pub(crate) struct Scratch {
+    worker: Worker,
     memory: HashSet<Bytes>,
     held: usize,
     disk: Option<Arc<Mutex<Connection>>>,
 }
 
 impl Scratch {
+    /// Nothing seen yet.
+    pub(crate) fn new(run: &RunContext) -> Self {
+        Self { worker: Worker::of(run), memory: HashSet::new(), held: 0, disk: None }
+    }
+
     /// Adds keys; says for each whether it was new.
     pub(crate) async fn add(&mut self, keys: Vec<Bytes>) -> Result<Vec<bool>, StageError> {
         if self.disk.is_none() && self.held < IN_MEMORY {
@@ -59,7 +64,7 @@ impl Scratch {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StageError> {
         let existing = self.disk.clone();
-        let (disk, result) = blocking(move || {
+        let work = move || {
             let failed = |error| crate::sql::fatal("keeping the keys of this run", error);
             let disk = match existing {
                 Some(disk) => disk,
@@ -67,8 +72,8 @@ impl Scratch {
             };
             let result = work(&disk.lock().unwrap_or_else(PoisonError::into_inner)).map_err(failed)?;
             Ok((disk, result))
-        })
-        .await?;
+        };
+        let (disk, result) = self.worker.run(work).await?;
         self.disk = Some(disk);
         Ok(result)
     }
@@ -128,7 +133,7 @@ impl Scratch {
 fn open() -> rusqlite::Result<Connection> {
     let connection = Connection::open("")?;
     connection.execute_batch(
-        "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192;
+        "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-4096;
          CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
          CREATE TABLE baseline (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;",
     )?;
@@ -142,7 +147,8 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_new_once_in_memory_and_on_disk() {
         let key = |n: u32| Bytes::from(format!("{n:0100}"));
-        let mut scratch = Scratch::default();
+        let bench = crate::keep::testing::Bench::new();
+        let mut scratch = Scratch::new(&RunContext::new(bench.options()));
         // Enough to go to disk on the way.
         for start in (0..60_000).step_by(1000) {
             let keys = (start..start + 1000).map(key).collect();

@@ -95,9 +95,9 @@ impl Running {
         Self {
             kwargs: diff.kwargs,
             shape: diff.shape,
-            ctx,
             state: None,
-            scratch: Scratch::default(),
+            scratch: Scratch::new(ctx.run()),
+            ctx,
             topics: Vec::new(),
             shapes: ShapeCache::default(),
             unkeyed: false,

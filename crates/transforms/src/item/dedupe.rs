@@ -207,7 +207,7 @@ impl Known {
     async fn open(stage: &Dedupe, ctx: &StageContext) -> Result<Self, StageError> {
         let name = stage.state_name();
         Ok(match (stage.scope, &stage.db_path) {
-            (Scope::Run, _) => Self::Run(Scratch::default()),
+            (Scope::Run, _) => Self::Run(Scratch::new(ctx.run())),
             (Scope::Forever, None) => Self::Forever(ctx.state(&name).await?),
             (Scope::Forever, Some(path)) => {
                 let scope = StateScope { pipeline: ctx.pipeline().to_owned(), name };

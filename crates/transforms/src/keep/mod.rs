@@ -5,9 +5,11 @@ mod folder;
 mod spool;
 #[cfg(test)]
 pub(crate) mod testing;
+mod worker;
 
 pub(crate) use folder::{MadeFolders, check_folder_of, make_folder_of};
-pub(crate) use spool::{Spool, SpoolReader, begin_frame, end_frame};
+pub(crate) use spool::{Spool, SpoolReader, SpoolWriter, begin_frame, end_frame};
+pub(crate) use worker::Worker;
 
 use pipeline_core::StageError;
 

@@ -103,11 +103,47 @@ impl Spool {
     pub(crate) async fn into_reader(self) -> Result<SpoolReader, StageError> {
         let place = self.place.clone();
         let mut file = self.into_file().await?;
-        blocking(move || {
-            file.seek(SeekFrom::Start(0)).map_err(|error| failed(&place, error))?;
-            Ok(SpoolReader { place, file: BufReader::with_capacity(BUFFER, file), frame: Vec::new() })
-        })
-        .await
+        blocking(move || SpoolReader::over(place, file, BUFFER)).await
+    }
+}
+
+/// A spool for threads that may block.
+#[derive(Debug)]
+pub(crate) struct SpoolWriter {
+    place: Place,
+    buffer: Vec<u8>,
+    file: File,
+}
+
+impl SpoolWriter {
+    /// A spool in the folder for temporary files; the file goes when it is closed, or its program ends.
+    pub(crate) fn anonymous(name: impl Into<String>) -> Result<Self, StageError> {
+        let place = Place { name: name.into(), temporary: true };
+        let file = tempfile::tempfile().map_err(|error| failed(&place, error))?;
+        Ok(Self { place, buffer: Vec::new(), file })
+    }
+
+    /// Where to append. Call [`SpoolWriter::make_room`] after each row.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes the buffer where it is full.
+    pub(crate) fn make_room(&mut self) -> Result<(), StageError> {
+        if self.buffer.len() < BUFFER { Ok(()) } else { self.write_out() }
+    }
+
+    /// Writes the buffer, and lets go of its memory.
+    pub(crate) fn write_out(&mut self) -> Result<(), StageError> {
+        let written = self.file.write_all(&self.buffer);
+        self.buffer = Vec::new();
+        written.map_err(|error| failed(&self.place, error))
+    }
+
+    /// Reads from the start, so many bytes at a time.
+    pub(crate) fn into_reader(mut self, buffer: usize) -> Result<SpoolReader, StageError> {
+        self.write_out()?;
+        SpoolReader::over(self.place, self.file, buffer)
     }
 }
 
@@ -148,10 +184,27 @@ pub(crate) fn end_frame(buffer: &mut [u8], start: usize) -> Result<(), StageErro
 pub(crate) struct SpoolReader {
     place: Place,
     file: BufReader<File>,
+    length: u64,
     frame: Vec<u8>,
 }
 
 impl SpoolReader {
+    fn over(place: Place, mut file: File, buffer: usize) -> Result<Self, StageError> {
+        let length = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length));
+        let length = length.map_err(|error| failed(&place, error))?;
+        Ok(Self { place, file: BufReader::with_capacity(buffer, file), length, frame: Vec::new() })
+    }
+
+    /// The number of bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// The frame that was read last.
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
     /// The next frame; `None` at the end.
     pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, StageError> {
         let mut length = [0; 4];

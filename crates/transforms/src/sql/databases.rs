@@ -9,6 +9,7 @@ use pipeline_core::{CommitPhase, Participant, RunContext, StageError, dead_lette
 
 use super::postgres::PgUnit;
 use super::unit::SqliteUnit;
+use crate::keep::Worker;
 
 /// A service that makes every SQLite file of a run an empty one: a test of a pipeline must not depend on
 /// what earlier runs have stored. Meant for dry runs.
@@ -36,7 +37,7 @@ impl Databases {
             Some(_) => run.state_dir().join("empty").join(dead_letter::file_name(&path.to_string_lossy())),
             None => real_path(path),
         };
-        let make = || Arc::new(SqliteUnit::new(path, real.clone(), run.is_dry_run()));
+        let make = || Arc::new(SqliteUnit::new(path, real.clone(), run.is_dry_run(), Worker::of(run)));
         Self::member(run, |members| members.sqlite.entry(real.clone()).or_insert_with(make).clone())
     }
 

@@ -11,6 +11,7 @@ mod postgres;
 mod query;
 mod routes;
 mod sink;
+mod sorted;
 mod sqlite_tables;
 mod sqlite_write;
 mod staged_state;

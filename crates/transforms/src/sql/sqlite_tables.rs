@@ -7,12 +7,16 @@ use rusqlite::functions::FunctionFlags;
 use super::catalog::{Column, column_value, columns_of, quoted, quoted_list};
 use super::columns::{Affinity, Kinds};
 use super::error::fatal;
-use super::tables::StagedTable;
+use super::sorted::SortKey;
+use super::tables::{Dialect, StagedTable};
 
 /// What the writer must know of a table that is ready.
+#[derive(Debug, Default)]
 pub(super) struct Target {
     /// For each staged column what SQLite does to its values.
     pub(super) affinities: Vec<Affinity>,
+    /// By what its rows may be sorted.
+    pub(super) sort_key: SortKey,
 }
 
 /// Creates the table, or adds what it lacks.
@@ -34,7 +38,19 @@ pub(super) fn ready(db: &Connection, table: &StagedTable) -> Result<Target, Stag
     existing = looked()?;
     let affinity =
         |name: &str| find(&existing, name).map_or(Affinity::None, |found| Affinity::of(&found.declared));
-    Ok(Target { affinities: table.columns.iter().map(|column| affinity(&column.name)).collect() })
+    let affinities: Vec<Affinity> = table.columns.iter().map(|column| affinity(&column.name)).collect();
+    let mut sort_key = SortKey::new();
+    // Under another order of texts, two keys may be one that bytes tell apart.
+    if !has_collation(db, &table.spec.name).map_err(|error| fatal("reading the table", error))? {
+        let key = table.key_columns(Dialect::Sqlite).unwrap_or_default();
+        sort_key.extend(key.into_iter().map(|at| (at, affinities[at])));
+    }
+    Ok(Target { affinities, sort_key })
+}
+
+fn has_collation(db: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let select = "SELECT coalesce(max(sql LIKE '%COLLATE%'), 0) FROM db.sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE";
+    db.query_row(select, [name], |row| row.get(0))
 }
 
 fn find<'a>(existing: &'a [Column], name: &str) -> Option<&'a Column> {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 use super::catalog::{quoted, quoted_list};
 use super::columns::Affinity;
 use super::error::fatal;
+use super::sorted::Rows;
 use super::sqlite_tables::{self, Target};
 use super::tables::{Cells, Staged, StagedRow, StagedTable};
 use super::unit::{Part, Stop};
@@ -22,52 +23,55 @@ const ROWS: u64 = 2000;
 
 /// What a sink writes into a file.
 pub(crate) struct SqliteWrite {
-    staged: Staged,
+    staged: Option<Staged>,
     /// The stage, to be said in errors.
     stage: String,
 }
 
 impl SqliteWrite {
     pub(crate) fn new(staged: Staged, stage: String) -> Self {
-        Self { staged, stage }
+        Self { staged: Some(staged), stage }
     }
 }
 
 impl Part for SqliteWrite {
     fn apply(&mut self, db: &Connection, stop: &Stop) -> Result<(), StageError> {
-        write(&mut self.staged, db, stop).map_err(|error| error.at(&self.stage))
+        match self.staged.take() {
+            Some(staged) => write(staged, db, stop).map_err(|error| error.at(&self.stage)),
+            None => Ok(()),
+        }
     }
 }
 
-fn write(staged: &mut Staged, db: &Connection, stop: &Stop) -> Result<(), StageError> {
-    let mut targets = Vec::with_capacity(staged.tables.len());
-    for table in &staged.tables {
+fn write(staged: Staged, db: &Connection, stop: &Stop) -> Result<(), StageError> {
+    let tables = staged.tables;
+    let mut targets = Vec::with_capacity(tables.len());
+    for table in &tables {
         // A table that was named but got no row is left alone.
         let target = match table.columns.is_empty() {
-            true => None,
-            false => Some(sqlite_tables::ready(db, table).map_err(|error| error.at(at_table(table)))?),
+            true => Target::default(),
+            false => sqlite_tables::ready(db, table).map_err(|error| error.at(at_table(table)))?,
         };
         targets.push(target);
     }
+    let keys: Vec<_> = targets.iter().map(|target| target.sort_key.clone()).collect();
+    let mut rows = Rows::new(staged.rows, &tables, &keys, stop)?;
     let mut writer = Writer { db, statements: Vec::new(), known: HashMap::new(), last: None };
     let mut count = 0u64;
-    while let Some(row) = Staged::next_row(&mut staged.rows)? {
+    while let Some(frame) = rows.next_frame()? {
         count += 1;
         if count.is_multiple_of(ROWS) {
             stop.check()?;
         }
-        let (table, cells, deletes) = match row {
-            StagedRow::Row { table, cells } => (table, cells, false),
-            StagedRow::Delete { table, cells } => (table, cells, true),
+        let (number, cells, deletes) = match StagedRow::read(frame) {
+            Some(StagedRow::Row { table, cells }) => (table, cells, false),
+            Some(StagedRow::Delete { table, cells }) => (table, cells, true),
+            None => return Err(StageError::fatal("the rows that were put aside cannot be read")),
         };
-        let (Some(table), Some(Some(target))) =
-            (staged.tables.get(table).map(|t| (table, t)), targets.get(table))
-        else {
-            continue;
-        };
-        writer.write(table.0, table.1, target, cells.clone(), deletes).map_err(|error| {
-            let row = shown(table.1, cells);
-            explain(error).at(row).at(at_table(table.1))
+        let (table, target) = (&tables[number], &targets[number]);
+        writer.write(number, table, target, cells.clone(), deletes).map_err(|error| {
+            let row = shown(table, cells);
+            explain(error).at(row).at(at_table(table))
         })?;
     }
     Ok(())

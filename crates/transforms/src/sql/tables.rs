@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use pipeline_core::{Record, Shape, StageError, Value};
 
 use super::columns::Kinds;
+use super::sorted::Order;
 use crate::keep::codec::{Cell, Decoder, put_cell, put_number};
 use crate::keep::{Spool, SpoolReader, begin_frame, end_frame};
 
@@ -70,6 +71,8 @@ pub(crate) struct StagedTable {
     layouts: Vec<(Arc<Shape>, Layout)>,
     /// The columns that keep times, once a row is there.
     times: Option<Arc<[u32]>>,
+    /// Whether the rows have come in the order of their keys.
+    pub(crate) order: Order,
 }
 
 /// Which columns the fields of a record go to.
@@ -154,6 +157,7 @@ impl Staging {
             by_name: HashMap::new(),
             layouts: Vec::new(),
             times: None,
+            order: Order::default(),
         });
         Ok(self.tables.len() - 1)
     }
@@ -214,6 +218,10 @@ impl Staging {
             put_cell(buffer, time.as_ref().unwrap_or(&Value::Null));
         }
         end_frame(buffer, start)?;
+        if let Some(StagedRow::Row { cells, .. }) = StagedRow::read(&buffer[start..]) {
+            let key = layout.key.iter().map(|at| layout.columns[*at] as usize);
+            self.tables[table].order.look(key, &cells);
+        }
         spool.make_room().await
     }
 
@@ -351,22 +359,18 @@ impl Staging {
     }
 }
 
-impl Staged {
-    /// The next row, in the order in which they came.
-    pub(crate) fn next_row(rows: &mut SpoolReader) -> Result<Option<StagedRow<'_>>, StageError> {
-        let Some(frame) = rows.next_frame()? else { return Ok(None) };
+impl<'a> StagedRow<'a> {
+    /// Reads a frame of the spool; `None` where it is none.
+    pub(crate) fn read(frame: &'a [u8]) -> Option<Self> {
         let mut decoder = Decoder::new(frame);
-        let read = (|| {
-            let operation = decoder.byte()?;
-            let table = decoder.number()? as usize;
-            let left = decoder.number()?;
-            let cells = Cells { decoder, left };
-            Some(match operation {
-                ROW => StagedRow::Row { table, cells },
-                _ => StagedRow::Delete { table, cells },
-            })
-        })();
-        read.map(Some).ok_or_else(|| StageError::fatal("the rows that were put aside cannot be read"))
+        let operation = decoder.byte()?;
+        let table = decoder.number()? as usize;
+        let left = decoder.number()?;
+        let cells = Cells { decoder, left };
+        Some(match operation {
+            ROW => Self::Row { table, cells },
+            _ => Self::Delete { table, cells },
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::error::{fatal, is_busy, place};
 use super::file_lock;
 use super::staged_state::StagedState;
-use crate::keep::blocking;
+use crate::keep::Worker;
 
 /// How long another program may keep the file locked.
 const BUSY: Duration = Duration::from_secs(30);
@@ -51,6 +51,7 @@ impl Stop {
 
 /// A SQLite file that takes part in a run.
 pub(crate) struct SqliteUnit {
+    worker: Worker,
     file: Arc<SqliteFile>,
     inner: Arc<Mutex<Inner>>,
     /// Beside the connection, since that is locked by the very work that is to be interrupted.
@@ -80,8 +81,9 @@ pub(crate) struct Inner {
 }
 
 impl SqliteUnit {
-    pub(crate) fn new(path: &Path, real: PathBuf, dry_run: bool) -> Self {
+    pub(crate) fn new(path: &Path, real: PathBuf, dry_run: bool, worker: Worker) -> Self {
         Self {
+            worker,
             file: Arc::new(SqliteFile { path: path.to_owned(), real, dry_run }),
             inner: Arc::default(),
             interrupt: Arc::default(),
@@ -199,7 +201,7 @@ impl SqliteUnit {
     async fn close(&self) {
         let inner = self.inner.clone();
         // Closing rolls back what is open, removes the temporary database and empties the WAL.
-        let closing = blocking(move || {
+        let closing = self.worker.run(move || {
             *lock(&inner) = Inner { closed: true, ..Inner::default() };
             Ok(())
         });
@@ -214,14 +216,14 @@ impl SqliteUnit {
     ) -> Result<T, StageError> {
         let (inner, stop, file) = (self.inner.clone(), self.stop.clone(), self.file.clone());
         let interrupt = self.interrupt.clone();
-        blocking(move || {
+        let work = move || {
             let mut inner = lock(&inner);
             if let Some(handle) = inner.open(&file.real, file.dry_run)? {
                 *lock(&interrupt) = Some(handle);
             }
             work(&mut inner, &stop)
-        })
-        .await
+        };
+        self.worker.run(work).await
     }
 }
 
@@ -260,7 +262,7 @@ impl Inner {
             connection.set_prepared_statement_cache_capacity(64);
             // What is put aside needs no journal: it is thrown away whole where anything fails.
             connection.execute_batch(
-                "PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-8192;
+                "PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-4096;
                  PRAGMA temp_store=FILE;",
             )?;
             Ok(connection)
@@ -342,7 +344,7 @@ impl std::fmt::Debug for SqliteUnit {
 /// Attaches a file as `db`, and reads its header.
 pub(crate) fn attach(connection: &Connection, path: &Path, mode: &str) -> rusqlite::Result<()> {
     connection.execute("ATTACH ?1 AS db", [uri(path, mode)])?;
-    connection.execute_batch("PRAGMA db.cache_size=-16384")?;
+    connection.execute_batch("PRAGMA db.cache_size=-8192")?;
     connection.query_row("SELECT count(*) FROM db.sqlite_schema", [], |_| Ok(()))
 }
 

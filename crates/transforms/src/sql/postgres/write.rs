@@ -117,6 +117,10 @@ async fn copy(
     Ok((source.rows, source.copied))
 }
 
+fn unreadable() -> StageError {
+    StageError::fatal("the rows that were put aside cannot be read")
+}
+
 /// Makes lines for `COPY` of the rows of one table.
 struct Source {
     rows: SpoolReader,
@@ -132,8 +136,9 @@ impl Source {
     fn chunk(&mut self) -> Result<Vec<u8>, StageError> {
         let mut out = Vec::with_capacity(CHUNK + 4096);
         while out.len() < CHUNK {
-            let Some(row) = Staged::next_row(&mut self.rows)? else { break };
-            let (table, mut cells, removes) = match row {
+            let Some(frame) = self.rows.next_frame()? else { break };
+            let row = StagedRow::read(frame);
+            let (table, mut cells, removes) = match row.ok_or_else(unreadable)? {
                 StagedRow::Row { table, cells } => (table, cells, false),
                 StagedRow::Delete { table, cells } => (table, cells, true),
             };

@@ -387,3 +387,15 @@ fn what_is_wrong_is_told_before_anything_runs() {
     }
     entry.build(json!({"db_path": "a", "tables": {"t": null}}), &Default::default()).unwrap();
 }
+
+#[tokio::test]
+async fn many_rows_in_another_order_than_that_of_their_keys() {
+    let bench = keyed();
+    let text = "x".repeat(200);
+    let row = |n: i64, round: i64| json!(["t", {"k": n * 7919 % 40_000, "p": round, "text": text}]);
+    // More than is sorted in memory at a time; a later row of the same key wins.
+    let items: Json = (0..40_000).map(|n| row(n, 1)).chain((0..1000).map(|n| row(n, 2))).collect();
+    run(&bench, items).await;
+    let sums = bench.rows("d.db", "SELECT count(*), sum(k), sum(p), min(length(text)) FROM t");
+    assert_eq!(sums, json!([[40_000, 799_980_000, 41_000, 200]]));
+}
