@@ -361,7 +361,7 @@ fn write_files(folder: &Path) -> io::Result<()> {
         ),
     )?;
     archive.add("xl/_rels/workbook.xml.rels", &format!(r#"<Relationships xmlns="{links}"><Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="s" Type="{office}/styles" Target="styles.xml"/></Relationships>"#))?;
-    archive.add("xl/styles.xml", &format!(r#"<styleSheet {main}><fonts count="1"><font/></fonts><fills count="1"><fill/></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>"#))?;
+    archive.add("xl/styles.xml", &format!(r#"<styleSheet {main}><fonts count="1"><font/></fonts><fills count="1"><fill><patternFill patternType="none"/></fill></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>"#))?;
     let mut sheet = format!("<worksheet {main}><sheetData>");
     for row in 0..=ROWS {
         write!(sheet, "<row r=\"{}\">", row + 1).unwrap_or_default();

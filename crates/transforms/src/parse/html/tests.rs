@@ -174,6 +174,21 @@ async fn malformed_pages_are_read_as_browsers_do() {
     }
 }
 
+#[tokio::test]
+async fn a_page_without_end_is_refused_at_once() {
+    let done = parse(&"<div>".repeat(500_000), json!({"fields": {"f": "b"}}), OnError::Fail).await;
+    assert!(
+        done.error().contains("p.html: elements are nested deeper than 10000 levels"),
+        "{}",
+        done.error()
+    );
+    // Long lists whose items are not ended are no such pages.
+    let list = format!("<ul>{}</ul>", "<li>a<br><p>b<img src=x>".repeat(20_000));
+    let done = parse(&list, json!({"rows": "li", "fields": {"f": "p"}}), OnError::Fail).await;
+    done.succeeded();
+    assert_eq!(done.parsed().count(), 20_000);
+}
+
 #[test]
 fn all_mistakes_are_found_at_once() {
     let kwargs = json!({

@@ -22,6 +22,15 @@ use tags::Tag;
 
 const NONE: u32 = u32::MAX;
 
+/// Whether an element of this name (in lower case) has no content, or ends where the next one begins.
+pub(super) fn needs_no_end(name: &[u8]) -> bool {
+    tags::known(name).is_some_and(|tag| {
+        tags::is_void(tag)
+            || tags::is_implied_end(tag)
+            || matches!(tag, tags::TR | tags::TD | tags::TH | tags::TBODY)
+    })
+}
+
 /// A node, in the order of the page.
 #[derive(Debug, Clone, Copy)]
 struct Node {
