@@ -12,7 +12,7 @@ mod table;
 mod xml;
 mod xml_fields;
 
-pub(crate) use html::{Query, decode, split_attr};
+pub(crate) use html::{Query, Wanted, attributes, split_attr};
 
 use pipeline_core::Registry;
 

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const AFTERGLOW: Duration = Duration::from_secs(1);
 
 /// How often the group is looked at while it ends; the kernel tells nobody but the parent.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Lines of stderr that are logged; the rest is only counted.
 const LOGGED_LINES: u64 = 1000;
@@ -207,8 +207,30 @@ impl Group {
         kill_process_group(self.id, signal).ok();
     }
 
+    /// Whether a process of the group is left that does anything.
     fn is_alive(&self) -> bool {
-        test_kill_process_group(self.id).is_ok()
+        test_kill_process_group(self.id).is_ok() && !self.is_dead_by_proc()
+    }
+
+    /// Whether all that is left of the group are the dead whose parent does not look after them, as it is in
+    /// containers without an init. Only Linux tells; elsewhere the answer is no.
+    fn is_dead_by_proc(&self) -> bool {
+        let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+        let mut seen = false;
+        for process in processes.flatten() {
+            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+            // The name in parentheses may hold anything; after it come state, parent and group.
+            let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+            let mut fields = rest.split_ascii_whitespace();
+            let (state, group) = (fields.next(), fields.nth(1).and_then(|group| group.parse::<i32>().ok()));
+            if group == Some(self.id.as_raw_nonzero().get()) {
+                seen = true;
+                if !matches!(state, Some("Z" | "X")) {
+                    return false;
+                }
+            }
+        }
+        seen
     }
 
     fn gone(&self) {

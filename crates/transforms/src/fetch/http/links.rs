@@ -1,18 +1,18 @@
 //! The links of a page: to the next one, and to what it lists.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use pipeline_core::{BuildErrors, Value};
 use regex::Regex;
 use schemars::JsonSchema;
-use scraper::{ElementRef, Html, Selector};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::parse::{Query, decode, split_attr};
+use crate::parse::{Query, Wanted, attributes, split_attr};
 
 /// A link in a file: `css`, `css @attr`, or a map.
 #[derive(Debug, Clone)]
@@ -165,7 +165,8 @@ fn parameters(text: &str) -> (Vec<(&str, &str)>, &str) {
 #[derive(Debug, Clone)]
 pub(super) struct LinkSelector {
     query: Query,
-    attribute: Option<String>,
+    /// The attributes that may hold the link.
+    attributes: Vec<String>,
     regex: Option<Regex>,
 }
 
@@ -191,43 +192,47 @@ impl LinkSelector {
         let regex = regex
             .map_err(|error| BuildErrors::at("regex", format!("is not a regular expression: {error}")))?;
         let attribute = attribute.or(attr.as_deref()).map(str::to_ascii_lowercase);
-        Ok(Self { query, attribute, regex })
+        let attributes = match attribute {
+            Some(name) => vec![name],
+            None => vec!["href".to_owned(), "src".to_owned()],
+        };
+        Ok(Self { query, attributes, regex })
     }
 
-    fn of<'a>(&self, element: ElementRef<'a>) -> Option<&'a str> {
-        let attribute = |name: &str| element.value().attr(name);
-        let text = match &self.attribute {
-            Some(name) => attribute(name),
-            None => attribute("href").or_else(|| attribute("src")),
-        }?;
+    /// The link in an attribute, where there is one.
+    fn link<'a>(&self, value: &'a str) -> Option<&'a str> {
         let link = match &self.regex {
             Some(regex) => {
-                let found = regex.captures(text)?;
+                let found = regex.captures(value)?;
                 found.get(1).or_else(|| found.get(0))?.as_str()
             }
-            None => text,
+            None => value,
         };
         Some(link.trim()).filter(|link| !link.is_empty())
     }
+}
 
-    /// The links of a page in their order, whole, each once. Links that lead nowhere on the web (`javascript:`,
-    /// `mailto:`) are left out.
-    pub(super) fn links(&self, page: &Html, base: &Url) -> Vec<Url> {
-        let mut links: Vec<Url> = Vec::new();
-        for element in page.select(self.query.dom()) {
-            if let Some(link) = self.of(element).and_then(|link| whole(link, base))
-                && !links.contains(&link)
-            {
-                links.push(link);
-            }
-        }
-        links
-    }
-
-    /// The first link of a page.
-    pub(super) fn first(&self, page: &Html, base: &Url) -> Option<Url> {
-        page.select(self.query.dom()).find_map(|element| self.of(element).and_then(|link| whole(link, base)))
-    }
+/// The links of a page by each of some selectors: whole, in their order, each once. Links that lead nowhere on
+/// the web (`javascript:`, `mailto:`) are left out.
+pub(super) fn links(
+    page: &[u8],
+    content_type: Option<&str>,
+    url: &Url,
+    selectors: &[&LinkSelector],
+) -> Vec<Vec<Url>> {
+    let wanted: Vec<Wanted<'_>> = selectors
+        .iter()
+        .map(|selector| Wanted { query: &selector.query, names: &selector.attributes })
+        .collect();
+    let found = attributes(page, content_type, &wanted);
+    let base = found.base.and_then(|base| url.join(base.trim()).ok()).unwrap_or_else(|| url.clone());
+    let whole_ones = |(selector, values): (&&LinkSelector, Vec<String>)| {
+        let mut seen = HashSet::new();
+        let links =
+            values.iter().filter_map(|value| selector.link(value).and_then(|link| whole(link, &base)));
+        links.filter(|link| seen.insert(link.clone())).collect()
+    };
+    selectors.iter().zip(found.found).map(whole_ones).collect()
 }
 
 /// A link as a whole URL without its fragment, where it leads to the web.
@@ -235,16 +240,6 @@ pub(super) fn whole(link: &str, base: &Url) -> Option<Url> {
     let mut url = base.join(link.trim()).ok()?;
     url.set_fragment(None);
     matches!(url.scheme(), "http" | "https").then_some(url)
-}
-
-/// A page, and what its links are relative to.
-pub(super) fn parse_page(bytes: &[u8], content_type: Option<&str>, url: &Url) -> (Html, Url) {
-    let page = Html::parse_document(&decode(bytes, content_type));
-    let base = Selector::parse("base[href]").ok().and_then(|selector| {
-        let href = page.select(&selector).next()?.value().attr("href")?;
-        url.join(href.trim()).ok()
-    });
-    (page, base.unwrap_or_else(|| url.clone()))
 }
 
 #[cfg(test)]
@@ -260,10 +255,12 @@ mod tests {
         NextPage::new(&LinkKwargs::text(text)).map_err(|error| error.to_string())
     }
 
-    fn links(selector: &str, html: &str) -> Vec<String> {
+    fn links_of(kwargs: serde_json::Value, html: &[u8], content_type: Option<&str>) -> Vec<String> {
         let url: Url = "http://h.example/a/b.html?x=1".parse().unwrap();
-        let (page, base) = parse_page(html.as_bytes(), None, &url);
-        self::selector(selector.into()).unwrap().links(&page, &base).into_iter().map(Into::into).collect()
+        let selector = selector(kwargs).unwrap();
+        let mut found = links(html, content_type, &url, &[&selector, &selector]);
+        assert_eq!(found[0], found[1]);
+        found.remove(0).into_iter().map(Into::into).collect()
     }
 
     #[test]
@@ -287,20 +284,17 @@ mod tests {
             ("img", r#"<img src="i.png">"#, &["http://h.example/a/i.png"]),
         ];
         for (selector, html, expected) in cases {
-            assert_eq!(links(selector, html), expected, "{selector} {html}");
+            assert_eq!(links_of(selector.into(), html.as_bytes(), None), expected, "{selector} {html}");
         }
     }
 
     #[test]
     fn pages_say_how_they_are_encoded() {
-        let url: Url = "http://h.example/".parse().unwrap();
         let page = b"<meta charset='iso-8859-1'><a href='/\xe5'>";
         let plain = b"<a href='/\xe5'>";
         let cases: [(&[u8], Option<&str>); 2] = [(page, None), (plain, Some("text/html; charset=latin1"))];
         for (bytes, content_type) in cases {
-            let (page, base) = parse_page(bytes, content_type, &url);
-            let found = selector("a".into()).unwrap().first(&page, &base).unwrap();
-            assert_eq!(found.as_str(), "http://h.example/%C3%A5");
+            assert_eq!(links_of("a".into(), bytes, content_type), ["http://h.example/%C3%A5"]);
         }
     }
 
@@ -321,15 +315,13 @@ mod tests {
 
     #[test]
     fn a_link_may_be_a_map() {
-        let url: Url = "http://h.example/".parse().unwrap();
-        let html = r#"<button onclick="go('/page/2')" data-a="x">"#;
-        let (page, base) = parse_page(html.as_bytes(), None, &url);
-        let found = |kwargs| selector(kwargs).unwrap().first(&page, &base).map(String::from);
+        let html = br#"<button onclick="go('/page/2')" data-a="x">"#;
+        let found = |kwargs| links_of(kwargs, html, None);
         let by_group = serde_json::json!({"select": "button", "attr": "onClick", "regex": "go\\('([^']+)'"});
-        assert_eq!(found(by_group).as_deref(), Some("http://h.example/page/2"));
+        assert_eq!(found(by_group), ["http://h.example/page/2"]);
         let whole = serde_json::json!({"select": "button @onclick", "regex": "/page/\\d"});
-        assert_eq!(found(whole).as_deref(), Some("http://h.example/page/2"));
-        assert_eq!(found(serde_json::json!({"select": "button @onclick", "regex": "none"})), None);
+        assert_eq!(found(whole), ["http://h.example/page/2"]);
+        assert!(found(serde_json::json!({"select": "button @onclick", "regex": "none"})).is_empty());
         for (wrong, expected) in [
             (serde_json::json!({"select": "a @b", "attr": "c"}), "attr: the attribute is given twice"),
             (serde_json::json!({"select": "a", "regex": "("}), "regex: is not a regular expression"),

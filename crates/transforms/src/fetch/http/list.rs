@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::cache::{Cache, Kept, can_be_kept, links_of};
-use super::links::{LinkSelector, NextPage, next_of_header, parse_page, point, whole};
+use super::links::{LinkSelector, NextPage, links, next_of_header, point, whole};
 use super::paginate::{Paginate, Position};
 use crate::http::{Body, Client, Request, RunHttp};
 use crate::jq::JqVars;
@@ -324,10 +324,14 @@ impl Looking {
             Some(NextPage::Css(selector)) => Some(selector),
             _ => None,
         };
-        if self.follow.is_some() || by_css.is_some() {
-            let (page, base) = parse_page(&self.bytes, self.content_type.as_deref(), &self.url);
-            look.links = self.follow.as_ref().map(|follow| follow.links(&page, &base)).unwrap_or_default();
-            look.next = by_css.and_then(|selector| selector.first(&page, &base)).map(Next::Url);
+        let selectors: Vec<&LinkSelector> = self.follow.iter().chain(by_css).collect();
+        if !selectors.is_empty() {
+            let content_type = self.content_type.as_deref();
+            let mut found = links(&self.bytes, content_type, &self.url, &selectors).into_iter();
+            if self.follow.is_some() {
+                look.links = found.next().unwrap_or_default();
+            }
+            look.next = found.next().and_then(|next| next.into_iter().next()).map(Next::Url);
         }
         match &self.next_page {
             Some(NextPage::Pointer(pointer)) => look.next = self.next_by_pointer(pointer)?.map(Next::Url),

@@ -10,7 +10,7 @@ use crate::encoding;
 const DECLARED_WITHIN: usize = 4096;
 
 /// The text of a page. Bytes that are no text become replacement characters, as in a browser.
-pub(crate) fn decode<'b>(bytes: &'b [u8], content_type: Option<&str>) -> Cow<'b, str> {
+pub(super) fn decode<'b>(bytes: &'b [u8], content_type: Option<&str>) -> Cow<'b, str> {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[mark..]).0;
     }

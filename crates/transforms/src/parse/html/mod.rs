@@ -5,6 +5,7 @@ mod dom;
 mod extract;
 mod fields;
 mod flat;
+mod links;
 mod query;
 mod text;
 
@@ -23,12 +24,12 @@ use url::Url;
 use super::meta::Meta;
 use super::rows::{NoRows, Rows};
 use crate::topics;
-pub(crate) use charset::decode;
 use extract::{Element, Extractor, Links};
 pub(crate) use fields::Fields;
 pub(super) use fields::regex_error;
 pub(crate) use fields::split_attr;
 use flat::FlatElement;
+pub(crate) use links::{Wanted, attributes};
 pub(crate) use query::Query;
 
 /// A page larger than this is not one.

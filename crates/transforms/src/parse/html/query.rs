@@ -24,11 +24,6 @@ impl Query {
         }
     }
 
-    /// The selector for a parsed page.
-    pub(crate) fn dom(&self) -> &Selector {
-        &self.dom
-    }
-
     /// The selector as it was written.
     pub(crate) fn css(&self) -> &str {
         &self.css

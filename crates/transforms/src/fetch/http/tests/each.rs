@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipeline_core::{Item, OnError};
+use pipeline_core::{Item, OnError, RawItem, StageContext, StageError};
 use serde_json::{Value, json};
 use test_support::http::{Answer, HttpServer};
 use tokio::sync::Notify;
@@ -161,4 +161,67 @@ async fn each_item_has_its_own_list() {
             json!({"id": value["id"], "apps": value["apps"]}).to_string()
         })
     );
+}
+
+/// Keeps what was got in memory.
+#[derive(Default)]
+struct MemoryTape {
+    playback: bool,
+    got: std::sync::Mutex<std::collections::BTreeMap<String, Vec<(String, String)>>>,
+}
+
+impl pipeline_core::tape::Tape for MemoryTape {
+    fn is_playback(&self) -> bool {
+        self.playback
+    }
+
+    fn record(&self, _: &StageContext, key: &str, item: Item) -> Result<Item, StageError> {
+        let Item::Raw(raw) = item else { return Ok(item) };
+        let text = raw.payload.try_clone().unwrap().into_bytes(u64::MAX).unwrap();
+        let entry = (raw.source.clone(), String::from_utf8(text.to_vec()).unwrap());
+        self.got.lock().unwrap().entry(key.to_owned()).or_default().push(entry);
+        Ok(Item::Raw(raw))
+    }
+
+    fn play(&self, _: &StageContext, key: &str) -> Result<Vec<Item>, StageError> {
+        let got = self.got.lock().unwrap();
+        let got = got.get(key).ok_or_else(|| StageError::fatal(format!("nothing recorded for {key}")))?;
+        let item = |(source, text): &(String, String)| {
+            Item::from(RawItem {
+                source: source.clone(),
+                payload: text.clone().into(),
+                fetched_at: chrono::DateTime::UNIX_EPOCH,
+                metadata: pipeline_core::Record::new(),
+            })
+        };
+        Ok(got.iter().map(item).collect())
+    }
+}
+
+#[tokio::test]
+async fn answers_are_recorded_by_their_request_and_played_back_without_a_server() {
+    let server = HttpServer::start().await;
+    server.handle(|request| Some(Answer::text(request.text())));
+    let run = |tape: Arc<MemoryTape>| {
+        let items = vec![parsed("t", json!({"n": 1})), parsed("t", json!({"n": 2}))];
+        let more = json!({
+            "url": server.url("/x"), "method": "POST", "body": "n={{ content.n }}", "for_each": true,
+        });
+        let mut options = options();
+        options.services.insert(pipeline_core::tape::TapeDeck(tape));
+        run_on(items, CLASS, kwargs(&server, "", more), OnError::Fail, options)
+    };
+    let tape = Arc::new(MemoryTape::default());
+    run(tape.clone()).await.succeeded();
+    let got = std::mem::take(&mut *tape.got.lock().unwrap());
+    let url = server.url("/x");
+    assert_eq!(
+        got.keys().cloned().collect::<Vec<_>>(),
+        [format!("POST {url} n=1"), format!("POST {url} n=2")]
+    );
+    server.forget();
+    let done = run(Arc::new(MemoryTape { playback: true, got: got.into() })).await;
+    done.succeeded();
+    assert_eq!(done.texts(), ["n=1", "n=2"]);
+    assert!(server.requests().is_empty());
 }
