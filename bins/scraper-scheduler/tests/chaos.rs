@@ -4,7 +4,10 @@
 //! (job, instant), none missing, attempts that never overlap, and a second start only where a kill explains it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![expect(clippy::disallowed_methods, reason = "the checker has a clock of its own, apart from the program's")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the checker has a clock of its own, apart from the program's"
+)]
 #![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet};

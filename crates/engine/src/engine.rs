@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobstore::{JobStore, NewMessage, Owner};
+use jobstore::{JobStore, Owner};
 use pipeline_core::{Clock, Redactor, Services, StateStore, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
-use crate::event::EventKind;
 use crate::handle::Handle;
-use crate::pipeline::{Pipeline, Pipelines};
+use crate::pipeline::Pipelines;
 use crate::runner;
 use crate::shared::{Command, Shared};
 
@@ -27,8 +26,8 @@ pub struct Deps {
     pub settings: Settings,
     /// What the runs get.
     pub environment: RunEnvironment,
-    /// Writes the messages that follow failures and missed fires.
-    pub notices: Option<Arc<dyn Notices>>,
+    /// The name under which it claims runs: never used again once this engine has ended.
+    pub owner: Owner,
 }
 
 impl Deps {
@@ -40,7 +39,7 @@ impl Deps {
             pipelines,
             settings: Settings::default(),
             environment: RunEnvironment::default(),
-            notices: None,
+            owner: Owner::generate(SystemClock.now()),
         }
     }
 }
@@ -113,15 +112,6 @@ pub enum StageStates {
     Other(Arc<dyn StateStore>),
 }
 
-/// Writes the messages that follow an event: failures, recoveries, missed fires.
-///
-/// Messages about the end of a run are stored in the commit that writes its outcome.
-pub trait Notices: Send + Sync {
-    /// The messages that follow this event of a pipeline; it is asked for [`EventKind::Finished`],
-    /// [`EventKind::Missed`] and [`EventKind::Rescued`].
-    fn messages(&self, event: &EventKind, pipeline: &Pipeline) -> Vec<NewMessage>;
-}
-
 /// How an engine is told to stop. Both tokens may be cancelled at any time, in any order.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -145,15 +135,13 @@ pub struct Engine {
     shared: Arc<Shared>,
     commands: tokio::sync::mpsc::Receiver<Command>,
     deps: Deps,
-    owner: Owner,
 }
 
 impl Engine {
     /// Makes an engine. It does nothing yet.
     pub fn new(deps: Deps) -> Self {
-        let owner = Owner::generate(deps.clock.now());
         let (shared, commands) = Shared::new(&deps);
-        Self { shared, commands, deps, owner }
+        Self { shared, commands, deps }
     }
 
     /// Controls and watches the engine, also before it runs and after it has stopped.
@@ -163,7 +151,7 @@ impl Engine {
 
     /// The name under which this engine claims runs.
     pub fn owner(&self) -> &Owner {
-        &self.owner
+        &self.deps.owner
     }
 
     /// Runs until `shutdown` asks it to stop.
@@ -171,7 +159,7 @@ impl Engine {
     /// # Errors
     /// Where the store cannot be used: at the start for whatever reason, later only where waiting does not help.
     pub async fn run(self, shutdown: Shutdown) -> Result<Stopped, EngineError> {
-        runner::run(self.shared, self.commands, self.deps, self.owner, shutdown).await
+        runner::run(self.shared, self.commands, self.deps, shutdown).await
     }
 }
 

@@ -36,7 +36,7 @@ mod supervisor;
 pub use control::{
     ALIVE, Cancelling, Control, JobAdded, JobChanged, JobQuery, JobView, NewJob, Queued, RunView,
 };
-pub use engine::{Deps, Engine, Notices, RunEnvironment, Settings, Shutdown, StageStates, Stopped, run};
+pub use engine::{Deps, Engine, RunEnvironment, Settings, Shutdown, StageStates, Stopped, run};
 pub use error::{ControlError, EngineError};
 pub use event::{EngineEvent, EventKind, RunRef};
 pub use handle::{Events, Handle, LiveAttempt, Observed, Reloaded, Stage, Status};

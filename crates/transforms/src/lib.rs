@@ -25,6 +25,7 @@ pub use output::{Console, Output};
 pub use sink::{
     ConsoleFormat, ConsoleSink, ConsoleSinkKwargs, CsvSink, CsvSinkKwargs, JsonlSink, JsonlSinkKwargs,
 };
+pub use tls::client_config;
 pub use sql::{
     ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, QueryFetcher, QueryFetcherKwargs,
     QueryParams, SqliteStateStore, TableKwargs, TimeColumn,

@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// The configuration for clients of any protocol, without ALPN. Made once, because reading the host's roots
 /// takes milliseconds.
-pub(crate) fn client_config() -> ClientConfig {
+pub fn client_config() -> ClientConfig {
     static CONFIG: OnceLock<ClientConfig> = OnceLock::new();
     CONFIG.get_or_init(|| with_roots(roots())).clone()
 }

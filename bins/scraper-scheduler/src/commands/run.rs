@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::failure::Failure;
 use crate::pipelines;
 use crate::service::discord::Discord;
-use crate::service::{deps, http, notices, reload, signals, tls, welcome};
+use crate::service::{deps, http, notices, reload, signals, welcome};
 use crate::settings::Settings;
 use crate::store;
 
@@ -67,8 +67,8 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let http_addr = deps::http_addr(settings)?;
     let discord = Discord::new(settings)?;
     let settings = &discord.serve(settings);
-    let notifier =
-        Notifier::new(tls::client_config(), settings.setup.redactor.clone()).map_err(Failure::failed)?;
+    let notifier = Notifier::new(transforms::client_config(), settings.setup.redactor.clone())
+        .map_err(Failure::failed)?;
     let loaded = pipelines::load(settings)?;
     loaded.file.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let shutdown = Shutdown::default();

@@ -7,5 +7,4 @@ pub(crate) mod notices;
 mod prometheus;
 pub(crate) mod reload;
 pub(crate) mod signals;
-pub(crate) mod tls;
 pub(crate) mod welcome;

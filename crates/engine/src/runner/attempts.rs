@@ -12,7 +12,6 @@ use super::Runner;
 use crate::event::{EventKind, RunRef};
 use crate::lease::Lease;
 use crate::logs::storable;
-use crate::pipeline::Pipeline;
 use crate::settle::{Stop, dice, settle};
 use crate::shared::Live;
 use crate::supervisor::{Joined, Running};
@@ -24,7 +23,6 @@ const LONGEST_ERROR: usize = 8 * 1024;
 pub(super) struct PendingEnd {
     pub(super) end: AttemptEnd,
     run: RunRef,
-    pipeline: Arc<Pipeline>,
     duration: Duration,
     stages: Arc<[StageReport]>,
 }
@@ -40,10 +38,6 @@ impl PendingEnd {
 
     /// Leaves out what a database may have refused.
     pub(super) fn strip(&mut self, refused: &StoreError) {
-        if !self.end.messages.is_empty() {
-            tracing::error!("{} messages about run {} are lost", self.end.messages.len(), self.run.id);
-        }
-        self.end.messages.clear();
         self.end.stages = None;
         self.end.note = None;
         self.end.error = self
@@ -94,7 +88,7 @@ impl Runner {
         let pipeline = match self.pipelines.get(&claim.pipeline) {
             Some(pipeline) if self.phase.is_running() => pipeline.clone(),
             // The shutdown, or a reload, has come between: the run waits for the next one who can.
-            other => return self.give_back(claim, run, other.cloned()),
+            _ => return self.give_back(&claim, run),
         };
         let lease = Arc::new(Lease::new(asked, asked_wall, claim.lease));
         let key = self.workshop.key(&claim);
@@ -113,10 +107,9 @@ impl Runner {
         self.supervisor.start(claim, key, pipeline, run, lease, attempt);
     }
 
-    fn give_back(&mut self, claim: ClaimedRun, run: RunRef, pipeline: Option<Arc<Pipeline>>) {
-        let nothing = || Pipeline::new(&*claim.pipeline, || Err("the pipeline is gone".to_owned()));
+    fn give_back(&mut self, claim: &ClaimedRun, run: RunRef) {
         let end = AttemptEnd {
-            key: self.workshop.key(&claim),
+            key: self.workshop.key(claim),
             at: self.clock_now(),
             end: End::Interrupt,
             error: Some("not started: the scheduler was being stopped or reloaded".to_owned()),
@@ -124,8 +117,7 @@ impl Runner {
             stages: None,
             messages: Vec::new(),
         };
-        let pipeline = pipeline.unwrap_or_else(|| Arc::new(nothing()));
-        self.queue_end(PendingEnd { end, run, pipeline, duration: Duration::ZERO, stages: Arc::new([]) });
+        self.queue_end(PendingEnd { end, run, duration: Duration::ZERO, stages: Arc::new([]) });
     }
 
     pub(super) fn attempt_ended(&mut self, joined: Joined) {
@@ -158,14 +150,10 @@ impl Runner {
             messages: Vec::new(),
         };
         let duration = (now - running.started_at).to_std().unwrap_or_default();
-        let (run, pipeline) = (running.run, running.pipeline);
-        self.queue_end(PendingEnd { end, run, pipeline, duration, stages: stages.into() });
+        self.queue_end(PendingEnd { end, run: running.run, duration, stages: stages.into() });
     }
 
-    fn queue_end(&mut self, mut pending: PendingEnd) {
-        if let (Some(notices), End::Finish(_)) = (&self.notices, pending.end.end) {
-            pending.end.messages = notices.messages(&pending.event(), &pending.pipeline);
-        }
+    fn queue_end(&mut self, pending: PendingEnd) {
         self.pending.push(pending);
         self.turns.want();
     }
@@ -191,25 +179,6 @@ impl Runner {
             running.stop.get_or_insert(Stop::Overdue);
             self.settle(running, Err("it was past its time and did not stop".to_owned()));
         }
-    }
-
-    /// Tells of an event, and stores the messages that follow it.
-    pub(super) fn notify(&mut self, event: EventKind) {
-        let pipeline = event.run().and_then(|run| self.pipelines.get(&run.pipeline)).cloned();
-        match pipeline {
-            Some(pipeline) => self.notify_about(event, &pipeline),
-            None => self.emit(event),
-        }
-    }
-
-    pub(super) fn notify_about(&mut self, event: EventKind, pipeline: &Pipeline) {
-        if let Some(notices) = &self.notices {
-            let messages = notices.messages(&event, pipeline);
-            if !messages.is_empty() {
-                self.store_messages(messages);
-            }
-        }
-        self.emit(event);
     }
 
     /// The name of a pipeline, without a copy where it is known.

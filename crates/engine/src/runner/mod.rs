@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::attempt::Workshop;
-use crate::engine::{Deps, Notices, Settings, Shutdown, Stopped};
+use crate::engine::{Deps, Settings, Shutdown, Stopped};
 use crate::error::{ControlError, EngineError};
 use crate::event::EventKind;
 use crate::handle::Stage;
@@ -75,7 +75,6 @@ struct Runner {
     settings: Settings,
     owner: Owner,
     workshop: Workshop,
-    notices: Option<Arc<dyn Notices>>,
     pipelines: Pipelines,
     supervisor: Supervisor,
     /// Ends of attempts that are not yet in a turn.
@@ -95,10 +94,9 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
     mut commands: mpsc::Receiver<Command>,
     deps: Deps,
-    owner: Owner,
     shutdown: Shutdown,
 ) -> Result<Stopped, EngineError> {
-    let Deps { store, clock, pipelines, mut settings, environment, notices } = deps;
+    let Deps { store, clock, pipelines, mut settings, environment, owner } = deps;
     settings.lease = settings.lease.max(Duration::from_secs(1));
     let (logs, writer) = LogBook::new(store.clone());
     let writer = tokio::spawn(writer);
@@ -121,7 +119,6 @@ pub(crate) async fn run(
         settings,
         owner,
         workshop,
-        notices,
         pipelines,
     };
     runner.greet();

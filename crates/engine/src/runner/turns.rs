@@ -216,10 +216,7 @@ impl Runner {
             self.rescued(rescued);
         }
         for event in fired.into_iter().filter_map(fired_event) {
-            match event {
-                EventKind::Missed { .. } => self.notify(event),
-                event => self.emit(event),
-            }
+            self.emit(event);
         }
         for job in finished_jobs {
             self.emit(EventKind::JobFinished { job });
@@ -236,7 +233,7 @@ impl Runner {
                 scheduled_for: missed.scheduled_for,
             };
             let at = missed.scheduled_for;
-            self.notify(EventKind::Missed { run, count: 1, first: at, last: at });
+            self.emit(EventKind::Missed { run, count: 1, first: at, last: at });
         }
         for claim in started {
             self.start_claim(claim, asked, turn.now);
@@ -255,23 +252,18 @@ impl Runner {
         });
     }
 
-    fn rescued(&mut self, rescued: Rescued) {
+    fn rescued(&self, rescued: Rescued) {
         let outcome = match rescued.what {
             RescuedAs::Queued => None,
             RescuedAs::Finished(outcome) => Some(outcome),
         };
-        let pipeline = self.pipelines.get(&rescued.pipeline).cloned();
-        let event = EventKind::Rescued {
+        self.emit(EventKind::Rescued {
             run: rescued.id,
             pipeline: rescued.pipeline,
             attempt: rescued.attempt,
             owner: rescued.owner,
             outcome,
-        };
-        match pipeline {
-            Some(pipeline) if outcome.is_some() => self.notify_about(event, &pipeline),
-            _ => self.emit(event),
-        }
+        });
     }
 
     pub(super) fn cancel_all(&mut self, cancels: Vec<CancelNotice>) {

@@ -1,11 +1,10 @@
-//! What is done beside the turns: reloads, pipelines that follow others, retention, messages.
+//! What is done beside the turns: reloads, pipelines that follow others, retention.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use jobstore::{NewMessage, Pruned, Retention, StoreError};
+use jobstore::{Pruned, Retention, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -215,14 +214,5 @@ impl Runner {
             }
             Err(error) => tracing::warn!("old runs could not be deleted: {error}"),
         }
-    }
-
-    pub(super) fn store_messages(&mut self, messages: Vec<NewMessage>) {
-        let (store, now): (Arc<dyn jobstore::JobStore>, _) = (self.store.clone(), self.clock_now());
-        let op = async move {
-            let stored = store.enqueue_messages(messages, now).await;
-            Wake::Done("messages about a missed or abandoned run are lost", stored)
-        };
-        self.ops.push(op.boxed());
     }
 }

@@ -12,7 +12,7 @@ use engine::{Handle, JobQuery, NewJob};
 use jobstore::{RunFilter, RunId};
 use schedule::{Cron, Schedule, Zone};
 
-use super::{convert, progress};
+use super::{convert, progress, snapshot};
 
 /// The engine as the bot sees it.
 pub(super) struct BotControl {
@@ -58,6 +58,7 @@ impl SchedulerControl for BotControl {
         let events = self.handle.subscribe();
         let queued = self.handle.run_now(pipeline, Some(by.to_string())).await.map_err(convert::error)?;
         let progress = progress::watch(self.handle.clone(), events, queued.run.id);
+        snapshot::refresh(self).await;
         Ok(StartedRun { run_id: queued.run.id.to_string(), progress })
     }
 
@@ -67,6 +68,7 @@ impl SchedulerControl for BotControl {
         let job =
             NewJob { pipeline: pipeline.to_owned(), id: None, schedule, requested_by: Some(by.to_string()) };
         let added = self.handle.add_job(job).await.map_err(convert::error)?;
+        snapshot::refresh(self).await;
         Ok(Scheduled {
             job_id: added.id.to_string(),
             replaced: added.replaced,
@@ -79,6 +81,7 @@ impl SchedulerControl for BotControl {
 
     async fn remove(&self, job_id: &str, by: &Requester) -> Result<(), ControlError> {
         let changed = self.handle.remove_job(job_id, Some(by.to_string())).await.map_err(convert::error)?;
+        snapshot::refresh(self).await;
         if changed.changed {
             Ok(())
         } else {
@@ -88,11 +91,13 @@ impl SchedulerControl for BotControl {
 
     async fn pause(&self, job_id: &str, by: &Requester) -> Result<(), ControlError> {
         self.handle.pause_job(job_id, Some(by.to_string())).await.map_err(convert::error)?;
+        snapshot::refresh(self).await;
         Ok(())
     }
 
     async fn resume(&self, job_id: &str, by: &Requester) -> Result<Option<DateTime<Utc>>, ControlError> {
         let changed = self.handle.resume_job(job_id, Some(by.to_string())).await.map_err(convert::error)?;
+        snapshot::refresh(self).await;
         Ok(changed.job.next_fire_at)
     }
 

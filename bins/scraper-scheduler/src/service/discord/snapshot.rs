@@ -22,10 +22,7 @@ const LINGER: Duration = Duration::from_millis(200);
 pub(super) async fn keep(control: Arc<BotControl>) {
     let mut events = control.handle.subscribe();
     loop {
-        match take(&control).await {
-            Ok(snapshot) => control.replace_snapshot(snapshot),
-            Err(error) => tracing::debug!("the Discord bot's picture of the scheduler is old: {error}"),
-        }
+        refresh(&control).await;
         let pause = tokio::time::sleep(OLDEST);
         tokio::pin!(pause);
         loop {
@@ -41,6 +38,14 @@ pub(super) async fn keep(control: Arc<BotControl>) {
                 },
             }
         }
+    }
+}
+
+/// Takes a new picture: also at once after a change that the bot itself has made, so that the next command knows of it.
+pub(super) async fn refresh(control: &BotControl) {
+    match take(control).await {
+        Ok(snapshot) => control.replace_snapshot(snapshot),
+        Err(error) => tracing::debug!("the Discord bot's picture of the scheduler is old: {error}"),
     }
 }
 
