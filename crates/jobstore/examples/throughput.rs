@@ -106,7 +106,7 @@ impl Bench {
     }
 
     /// Turns of a full second each, one after the other: what a fire costs, and how many there could be.
-    async fn flat_out(&self, first: DateTime<Utc>, turns: i64) {
+    async fn flat_out(&self, first: DateTime<Utc>, turns: i64) -> Vec<AttemptEnd> {
         let mut ends = Vec::new();
         let mut fires = 0;
         let (begun, used) = (Instant::now(), cpu());
@@ -124,14 +124,14 @@ impl Bench {
             each(took),
             each(cost),
         );
+        ends
     }
 
     /// In real time: how late each fire is started.
-    async fn real_time(&self, seconds: u64) {
+    async fn real_time(&self, seconds: u64, mut ends: Vec<AttemptEnd>) {
         let (begun, used) = (Instant::now(), cpu());
         let mut late: Vec<f64> = Vec::new();
         let mut turns = 0;
-        let mut ends: Vec<AttemptEnd> = Vec::new();
         while begun.elapsed() < Duration::from_secs(seconds) {
             let now = Utc::now();
             let result = self.turn(now, std::mem::take(&mut ends)).await;
@@ -197,9 +197,8 @@ async fn main() {
     let first = now - TimeDelta::seconds(30);
     let took = bench.register(first).await;
     println!("registered {jobs} jobs in {:.1} ms, {:.1} MB", took.as_secs_f64() * 1e3, memory());
-    bench.flat_out(first, 20).await;
+    let mut ends = bench.flat_out(first, 20).await;
     // Whatever is overdue until now is fired before the clock is watched.
-    let mut ends = Vec::new();
     loop {
         let result = bench.turn(Utc::now(), std::mem::take(&mut ends)).await;
         ends = result.started.into_iter().map(|run| bench.end(run, Utc::now())).collect();
@@ -207,8 +206,7 @@ async fn main() {
             break;
         }
     }
-    bench.turn(Utc::now(), ends).await;
-    bench.real_time(seconds).await;
+    bench.real_time(seconds, ends).await;
     println!("at the end {:.1} MB", memory());
     bench.store.close().await;
 }

@@ -240,3 +240,42 @@ literal_condition! {
     /// The message is not given up on.
     IsAlive on scraper_outbox: "scraper_outbox.state <> 'dead'"
 }
+
+/// The run stands after a place in the order of starting: compared as a whole, which an index can follow.
+#[derive(Clone, Copy, Debug, diesel::query_builder::QueryId, diesel::expression::ValidGrouping)]
+pub(crate) struct IsAfter {
+    pub(crate) priority: i16,
+    pub(crate) available_at: i64,
+    pub(crate) id: crate::RunId,
+}
+
+impl diesel::expression::Expression for IsAfter {
+    type SqlType = diesel::sql_types::Bool;
+}
+impl diesel::expression::AppearsOnTable<scraper_runs::table> for IsAfter {}
+impl diesel::expression::SelectableExpression<scraper_runs::table> for IsAfter {}
+
+impl<DB> diesel::query_builder::QueryFragment<DB> for IsAfter
+where
+    DB: diesel::backend::Backend
+        + diesel::sql_types::HasSqlType<diesel::sql_types::SmallInt>
+        + diesel::sql_types::HasSqlType<diesel::sql_types::BigInt>
+        + diesel::sql_types::HasSqlType<diesel::sql_types::Text>,
+    i16: diesel::serialize::ToSql<diesel::sql_types::SmallInt, DB>,
+    i64: diesel::serialize::ToSql<diesel::sql_types::BigInt, DB>,
+    crate::RunId: diesel::serialize::ToSql<diesel::sql_types::Text, DB>,
+{
+    fn walk_ast<'b>(
+        &'b self,
+        mut out: diesel::query_builder::AstPass<'_, 'b, DB>,
+    ) -> diesel::QueryResult<()> {
+        out.push_sql("(scraper_runs.priority, scraper_runs.available_at, scraper_runs.id) > (");
+        out.push_bind_param::<diesel::sql_types::SmallInt, _>(&self.priority)?;
+        out.push_sql(", ");
+        out.push_bind_param::<diesel::sql_types::BigInt, _>(&self.available_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<diesel::sql_types::Text, _>(&self.id)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}

@@ -5,6 +5,7 @@
 //! each database, and nothing is generic. What has to differ is in the `io` module of each.
 
 mod ends_model;
+mod new_run;
 mod plan;
 pub(crate) mod postgres;
 mod prune;

@@ -23,8 +23,8 @@ use crate::schema::{
 pub(crate) const PRIORITY_REQUESTED: i16 = 0;
 /// Fires.
 pub(crate) const PRIORITY_FIRED: i16 = 1;
-/// All priorities, the most urgent first.
-pub(crate) const PRIORITIES: [i16; 2] = [PRIORITY_REQUESTED, PRIORITY_FIRED];
+/// The least urgent of all.
+pub(crate) const PRIORITY_LAST: i16 = PRIORITY_FIRED;
 
 /// The stored text of an overlap rule.
 pub(crate) fn overlap_text(overlap: Overlap) -> String {
@@ -222,6 +222,7 @@ pub(crate) struct ClaimRow {
     pub(crate) reason: Reason,
     pub(crate) scheduled_for: i64,
     pub(crate) available_at: i64,
+    pub(crate) priority: i16,
     pub(crate) overlap: String,
     pub(crate) limit_group: Option<String>,
     pub(crate) limit_max: Option<i32>,

@@ -107,6 +107,9 @@ impl RunId {
         RunIds::new(now).next_id()
     }
 
+    /// Smaller than every other id.
+    pub(crate) const MIN: RunId = RunId(Uuid::nil());
+
     /// The smallest id that a run created at or after `at` can have.
     pub fn lower_bound(at: DateTime<Utc>) -> Self {
         RunId::from_parts(millis(at), 0)

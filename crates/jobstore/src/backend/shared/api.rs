@@ -24,16 +24,6 @@ use crate::model::time::{instant, micros};
 use crate::model::turn::{FirePlanner, Rescued, Turn, TurnResult};
 use crate::store::{JobStore, StoreKind};
 
-impl Store {
-    /// Tells everybody of an edit of this process.
-    fn edited<T>(&self, done: (T, Option<i64>)) -> T {
-        if let Some(counter) = done.1 {
-            self.hub.edited(counter);
-        }
-        done.0
-    }
-}
-
 #[async_trait]
 impl JobStore for Store {
     fn kind(&self) -> StoreKind {
@@ -63,10 +53,10 @@ impl JobStore for Store {
 
     async fn turn(&self, turn: Arc<Turn>, planner: Arc<dyn FirePlanner>) -> Result<TurnResult, StoreError> {
         let namespace = self.namespace.clone();
-        let (result, counter) = write_tx!(self, |c| bodies::turn(c, &namespace, &turn, &*planner))?;
-        if let Some(counter) = counter {
-            self.hub.left_for_others(counter);
-        }
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let result = write_tx!(self, |c| bodies::turn(c, &namespace, &turn, &*planner, &for_body))?;
+        claim.keep(false);
         Ok(result)
     }
 
@@ -96,14 +86,20 @@ impl JobStore for Store {
 
     async fn rescue_process(&self, dead: &Owner, now: DateTime<Utc>) -> Result<Vec<Rescued>, StoreError> {
         let (namespace, dead) = (self.namespace.clone(), dead.clone());
-        let done = write_tx!(self, |c| bodies::rescue_process(c, &namespace, &dead, micros(now)))?;
-        Ok(self.edited(done))
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let done = write_tx!(self, |c| bodies::rescue_process(c, &namespace, &dead, micros(now), &for_body))?;
+        claim.keep(true);
+        Ok(done)
     }
 
     async fn edit_jobs(&self, edits: Vec<JobEdit>, now: DateTime<Utc>) -> Result<Vec<JobEdited>, StoreError> {
         let namespace = self.namespace.clone();
-        let done = write_tx!(self, |c| bodies::edit_jobs(c, &namespace, &edits, micros(now)))?;
-        Ok(self.edited(done))
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let done = write_tx!(self, |c| bodies::edit_jobs(c, &namespace, &edits, micros(now), &for_body))?;
+        claim.keep(true);
+        Ok(done)
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -127,8 +123,11 @@ impl JobStore for Store {
 
     async fn request_run(&self, request: RunRequest, now: DateTime<Utc>) -> Result<RequestedRun, StoreError> {
         let namespace = self.namespace.clone();
-        let done = write_tx!(self, |c| bodies::request_run(c, &namespace, &request, micros(now)))?;
-        Ok(self.edited(done))
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let done = write_tx!(self, |c| bodies::request_run(c, &namespace, &request, micros(now), &for_body))?;
+        claim.keep(true);
+        Ok(done)
     }
 
     async fn request_cancel(
@@ -138,9 +137,18 @@ impl JobStore for Store {
         now: DateTime<Utc>,
     ) -> Result<CancelRequested, StoreError> {
         let namespace = self.namespace.clone();
-        let done =
-            write_tx!(self, |c| bodies::cancel(c, &namespace, run, requested_by.as_deref(), micros(now)))?;
-        Ok(self.edited(done))
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let done = write_tx!(self, |c| bodies::cancel(
+            c,
+            &namespace,
+            run,
+            requested_by.as_deref(),
+            micros(now),
+            &for_body
+        ))?;
+        claim.keep(true);
+        Ok(done)
     }
 
     async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
@@ -246,8 +254,12 @@ impl JobStore for Store {
 
     async fn retry_messages(&self, which: MessageSelection, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let namespace = self.namespace.clone();
-        let done = write_tx!(self, |c| bodies::retry_messages(c, &namespace, &which, micros(now)))?;
-        Ok(self.edited(done))
+        let claim = self.hub.claim();
+        let for_body = claim.clone();
+        let done =
+            write_tx!(self, |c| bodies::retry_messages(c, &namespace, &which, micros(now), &for_body))?;
+        claim.keep(true);
+        Ok(done)
     }
 
     async fn purge_messages(&self, which: MessageSelection) -> Result<usize, StoreError> {

@@ -1,6 +1,7 @@
 //! Transactions that also count a change for others to notice: the work, then the counter, which comes last.
 
 use super::{Conn, changes, jobs, outbox, rescue, runs, turn};
+use crate::changes::Claim;
 use crate::error::StoreError;
 use crate::model::ids::{Owner, RunId};
 use crate::model::job::{JobEdit, JobEdited};
@@ -8,11 +9,11 @@ use crate::model::outbox::MessageSelection;
 use crate::model::run::{CancelRequested, RequestedRun, RunRequest};
 use crate::model::turn::{FirePlanner, Rescued, Turn, TurnResult};
 
-/// A result with the counter, where it was moved.
-type Counted<T> = Result<(T, Option<i64>), StoreError>;
-
-async fn bump_if(c: &mut Conn, namespace: &str, changed: bool) -> Result<Option<i64>, StoreError> {
-    Ok(if changed { Some(changes::bump(c, namespace).await?) } else { None })
+async fn bump_if(c: &mut Conn, namespace: &str, changed: bool, claim: &Claim) -> Result<(), StoreError> {
+    if changed {
+        claim.take(changes::bump(c, namespace).await?);
+    }
+    Ok(())
 }
 
 pub(crate) async fn turn(
@@ -20,10 +21,11 @@ pub(crate) async fn turn(
     namespace: &str,
     what: &Turn,
     planner: &dyn FirePlanner,
-) -> Counted<TurnResult> {
+    claim: &Claim,
+) -> Result<TurnResult, StoreError> {
     let done = turn::turn(c, namespace, what, planner).await?;
-    let counter = bump_if(c, namespace, done.left_for_others).await?;
-    Ok((done.result, counter))
+    bump_if(c, namespace, done.left_for_others, claim).await?;
+    Ok(done.result)
 }
 
 pub(crate) async fn rescue_process(
@@ -31,11 +33,12 @@ pub(crate) async fn rescue_process(
     namespace: &str,
     dead: &Owner,
     now: i64,
-) -> Counted<Vec<Rescued>> {
+    claim: &Claim,
+) -> Result<Vec<Rescued>, StoreError> {
     let rescued = rescue::of_process(c, namespace, dead, now).await?;
     super::process::forget(c, dead).await?;
-    let counter = bump_if(c, namespace, !rescued.is_empty()).await?;
-    Ok((rescued, counter))
+    bump_if(c, namespace, !rescued.is_empty(), claim).await?;
+    Ok(rescued)
 }
 
 pub(crate) async fn edit_jobs(
@@ -43,11 +46,12 @@ pub(crate) async fn edit_jobs(
     namespace: &str,
     edits: &[JobEdit],
     now: i64,
-) -> Counted<Vec<JobEdited>> {
+    claim: &Claim,
+) -> Result<Vec<JobEdited>, StoreError> {
     let results = jobs::edit(c, namespace, edits, now).await?;
     let changed = results.iter().any(|result| matches!(result, JobEdited::Done(_)));
-    let counter = bump_if(c, namespace, changed).await?;
-    Ok((results, counter))
+    bump_if(c, namespace, changed, claim).await?;
+    Ok(results)
 }
 
 pub(crate) async fn request_run(
@@ -55,10 +59,11 @@ pub(crate) async fn request_run(
     namespace: &str,
     request: &RunRequest,
     now: i64,
-) -> Counted<RequestedRun> {
+    claim: &Claim,
+) -> Result<RequestedRun, StoreError> {
     let requested = runs::request(c, namespace, request, now).await?;
-    let counter = bump_if(c, namespace, matches!(requested, RequestedRun::Queued { .. })).await?;
-    Ok((requested, counter))
+    bump_if(c, namespace, matches!(requested, RequestedRun::Queued { .. }), claim).await?;
+    Ok(requested)
 }
 
 pub(crate) async fn cancel(
@@ -67,16 +72,20 @@ pub(crate) async fn cancel(
     run: RunId,
     by: Option<&str>,
     now: i64,
-) -> Counted<CancelRequested> {
+    claim: &Claim,
+) -> Result<CancelRequested, StoreError> {
     let cancelled = runs::cancel(c, run, by, now).await?;
     let changed = matches!(cancelled, CancelRequested::Cancelled | CancelRequested::Requested);
     if !changed {
-        return Ok((cancelled, None));
+        return Ok(cancelled);
     }
     // The run's holder may serve another namespace: its own counter has to move.
     let home = runs::namespace_of(c, run).await?;
     let counter = changes::bump(c, &home).await?;
-    Ok((cancelled, (home == namespace).then_some(counter)))
+    if home == namespace {
+        claim.take(counter);
+    }
+    Ok(cancelled)
 }
 
 pub(crate) async fn retry_messages(
@@ -84,8 +93,9 @@ pub(crate) async fn retry_messages(
     namespace: &str,
     which: &MessageSelection,
     now: i64,
-) -> Counted<usize> {
+    claim: &Claim,
+) -> Result<usize, StoreError> {
     let retried = outbox::retry(c, namespace, which, now).await?;
-    let counter = bump_if(c, namespace, retried > 0).await?;
-    Ok((retried, counter))
+    bump_if(c, namespace, retried > 0, claim).await?;
+    Ok(retried)
 }

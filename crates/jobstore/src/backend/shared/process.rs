@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::{Conn, RunQueryDsl, io, turn};
+use super::{Conn, RunQueryDsl, io, outlook};
 use crate::backend::plan::Sizes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, Owner, RunId};
@@ -136,7 +136,7 @@ pub(crate) async fn beat(c: &mut Conn, beat: &Beat) -> Result<BeatResult, StoreE
             .filter(|attempt| !held.contains(attempt))
             .map(|(run, attempt)| AttemptKey { run, attempt, owner: beat.owner.clone() })
             .collect(),
-        cancels: turn::cancel_notices(c, &beat.owner).await?,
+        cancels: outlook::cancel_notices(c, &beat.owner).await?,
     })
 }
 

@@ -42,12 +42,16 @@ mod api;
 mod bodies;
 #[path = "../shared/changes.rs"]
 mod changes;
+#[path = "../shared/claims.rs"]
+mod claims;
 #[path = "../shared/ends.rs"]
 mod ends;
 #[path = "../shared/jobs.rs"]
 mod jobs;
 #[path = "../shared/outbox.rs"]
 mod outbox;
+#[path = "../shared/outlook.rs"]
+mod outlook;
 #[path = "../shared/process.rs"]
 mod process;
 #[path = "../shared/rescue.rs"]

@@ -170,12 +170,16 @@ async fn every_turn_uses_indexes() {
             "scraper_runs_active",
         ),
         (
-            "SELECT * FROM scraper_runs WHERE namespace = ? AND priority = ? AND available_at <= ? AND scraper_runs.state = 'queued' ORDER BY available_at, id LIMIT 9",
+            "SELECT * FROM scraper_runs WHERE namespace = ? AND (scraper_runs.priority, scraper_runs.available_at, scraper_runs.id) > (?, ?, ?) AND scraper_runs.state = 'queued' ORDER BY priority, available_at, id LIMIT 9",
             "scraper_runs_ready",
         ),
         (
-            "SELECT available_at FROM scraper_runs WHERE namespace = ? AND priority = ? AND available_at > ? AND scraper_runs.state = 'queued' ORDER BY available_at LIMIT 1",
-            "scraper_runs_ready",
+            "SELECT lease_until FROM scraper_runs WHERE namespace = ? AND scraper_runs.state = 'running' AND owner <> ? ORDER BY lease_until LIMIT 1",
+            "scraper_runs_leases",
+        ),
+        (
+            "SELECT deadline_at FROM scraper_runs WHERE namespace = ? AND deadline_at IS NOT NULL AND scraper_runs.state = 'queued' AND attempt = 0 ORDER BY deadline_at LIMIT 1",
+            "scraper_runs_deadline",
         ),
         (
             "SELECT * FROM scraper_runs WHERE namespace = ? AND deadline_at < ? AND scraper_runs.state = 'queued' AND attempt = 0 LIMIT 9",
