@@ -69,7 +69,7 @@ fn every_yaml_in_the_documents_is_right() {
         let text = std::fs::read_to_string(&path).unwrap();
         for block in blocks(&text).iter().filter(|block| block.language == "yaml") {
             // Other kinds of files, and the one that is there to be wrong.
-            if block.file.ends_with(".test.yml") || block.file == "wrong.yml" {
+            if block.text.starts_with("tests:") || block.file == "wrong.yml" {
                 continue;
             }
             let whole = whole(block);

@@ -10,6 +10,5 @@ use crate::output;
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, setup: &Setup) -> Result<(), Failure> {
-    let schedule = schemars::schema_for!(schedule::ScheduleSpec);
-    output::json(&pipeline_core::config::schema(&setup.registry, &schedule))
+    output::json(&app::schema(&setup.registry))
 }
