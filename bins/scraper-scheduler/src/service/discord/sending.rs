@@ -107,12 +107,18 @@ async fn watch(
     alerts: Option<&Alerts>,
     stop: &CancellationToken,
 ) {
+    let mut changes = handle.store().changes();
     loop {
         // What has happened is told before the end.
         let observed = tokio::select! {
             biased;
             observed = events.next() => observed,
             () = stop.cancelled() => return,
+            // Somebody may want messages to be sent again.
+            () = changes.changed() => {
+                service.wake();
+                continue;
+            }
         };
         match observed {
             None => return,
