@@ -319,9 +319,9 @@ fn json_reader(lines: bool) -> Payload {
 
 fn xml_reader() -> Payload {
     let row = |id: u64, out: &mut String| {
-        write!(
+        writeln!(
             out,
-            "<book id=\"{id}\"><title>Book &amp; {id}</title><price currency=\"EUR\">{}.5</price></book>\n",
+            "<book id=\"{id}\"><title>Book &amp; {id}</title><price currency=\"EUR\">{}.5</price></book>",
             id % 90
         )
         .unwrap_or_default();

@@ -25,11 +25,11 @@ pub use output::{Console, Output};
 pub use sink::{
     ConsoleFormat, ConsoleSink, ConsoleSinkKwargs, CsvSink, CsvSinkKwargs, JsonlSink, JsonlSinkKwargs,
 };
-pub use tls::client_config;
 pub use sql::{
     ColumnPrograms, DatabaseSink, DatabaseSinkKwargs, EmptyDatabases, QueryFetcher, QueryFetcherKwargs,
     QueryParams, SqliteStateStore, TableKwargs, TimeColumn,
 };
+pub use tls::client_config;
 
 /// Registers every built-in.
 pub fn register(registry: &mut Registry) {

@@ -1,7 +1,5 @@
 //! The program as the README starts it.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it was made")]
-
 use pipeline_core::config::Loader;
 use test_support::process::Program;
 

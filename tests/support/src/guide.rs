@@ -4,7 +4,6 @@
 //! `console` block lines that begin with `$ ` are commands, and what follows is what they say on both outputs; `…`
 //! stands for anything. Times with fractions of a second, spans of time and ids are not compared.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use regex::Regex;
@@ -76,7 +75,7 @@ pub fn follow(blocks: &[Block], program: &str, variables: &[(&str, &str)], absen
     for block in blocks {
         if !block.file.is_empty() {
             // Nothing in the text is special between these marks.
-            let _ = write!(script, "cat > '{}' <<'END-OF-FILE'\n{}END-OF-FILE\n", block.file, block.text);
+            script.push_str(&format!("cat > '{}' <<'END-OF-FILE'\n{}END-OF-FILE\n", block.file, block.text));
         } else if block.language == "console" {
             let of_block = steps_of(block);
             let is_absent = |step: &Step<'_>| absent.iter().any(|name| step.command.contains(name));
@@ -85,7 +84,7 @@ pub fn follow(blocks: &[Block], program: &str, variables: &[(&str, &str)], absen
             }
             for step in of_block {
                 let command = step.command;
-                let _ = write!(script, "printf '\\001'\n(exit $status)\n{command}\nstatus=$?\n");
+                script.push_str(&format!("printf '\\001'\n(exit $status)\n{command}\nstatus=$?\n"));
                 steps.push(step);
             }
         }

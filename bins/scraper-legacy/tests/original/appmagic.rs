@@ -73,7 +73,7 @@ fn publisher(id: u64, name: &str, accounts: &[(u64, &str)]) -> Value {
 fn app(id: u64, name: &str) -> Value {
     json!({
         "id": id, "name": name, "icon": format!("https://icons.example/{id}"), "releaseDate": "2016-08-17T00:00:00Z",
-        "contains_ads": id % 2 == 0, "has_in_app_purchases": true,
+        "contains_ads": id.is_multiple_of(2), "has_in_app_purchases": true,
         "metrics_30d": [{"country": "US", "downloads": 1, "revenue": 1.5}, {"country": "WW", "downloads": id, "revenue": 2.5}],
         "metrics_lifetime": [{"country": "US", "downloads": 1}],
         "applications": [{
@@ -87,7 +87,7 @@ fn app(id: u64, name: &str) -> Value {
 fn app_row(id: u64, publisher: u64, name: &str) -> String {
     format!(
         "{id}|{publisher}|{name}|https://icons.example/{id}|2016-08-17T00:00:00Z|{}|1",
-        u8::from(id % 2 == 0)
+        u8::from(id.is_multiple_of(2))
     )
 }
 

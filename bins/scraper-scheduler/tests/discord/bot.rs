@@ -15,7 +15,9 @@ async fn a_pipeline_is_run_scheduled_and_unscheduled_from_discord() {
     let registered = world.mock.requests_until(LONG, put).await.unwrap();
     let names: Vec<&Value> =
         registered.body.as_array().unwrap().iter().map(|command| &command["name"]).collect();
-    assert!(["run", "schedule", "jobs", "remove", "pipelines"].iter().all(|name| names.contains(&&json!(name))));
+    assert!(
+        ["run", "schedule", "jobs", "remove", "pipelines"].iter().all(|name| names.contains(&&json!(name)))
+    );
 
     // Whoever may not is told so, and nothing happens.
     let run = || Interaction::command("run", &[("pipeline_name", "say")]);

@@ -1,6 +1,6 @@
 //! A mock, and a scheduler that is told of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mock_discord::{Acknowledgement, Interaction, Message, MockConfig, MockDiscord, Ticket};
 use serde_json::Value;
@@ -106,7 +106,7 @@ impl World {
 
 /// Ends it in order and in time, and looks for secrets in what it said.
 pub(crate) fn stop(running: Running) -> Finished {
-    let start = Instant::now();
+    let start = pipeline_core::Stopwatch::start();
     running.signal("TERM");
     let ended = running.finish().expect(0);
     assert!(start.elapsed() < GOODBYE, "it took {:?}: {}", start.elapsed(), ended.stderr);
@@ -136,7 +136,5 @@ fn numbers(messages: &[Message], channel: u64) -> Vec<u64> {
     let of_channel = messages.iter().filter(|message| message.channel == channel && !message.deleted);
     let texts: Vec<&str> = of_channel.map(Message::content).collect();
     let found = texts.iter().flat_map(|text| text.split("\"n\": ").skip(1));
-    found
-        .map(|text| text.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap())
-        .collect()
+    found.map(|text| text.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()).collect()
 }

@@ -62,11 +62,6 @@ impl Jq {
         Some((path, Self::compile(&rest).ok()?))
     }
 
-    /// Whether the program gives its input back unchanged.
-    pub(crate) fn is_identity(&self) -> bool {
-        self.0.path.as_ref().is_some_and(Vec::is_empty)
-    }
-
     /// Runs the program and collects its results.
     ///
     /// # Errors

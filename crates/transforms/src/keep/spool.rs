@@ -102,7 +102,7 @@ impl Spool {
     /// Writes what is left and reads from the start.
     pub(crate) async fn into_reader(self) -> Result<SpoolReader, StageError> {
         let place = self.place.clone();
-        let mut file = self.into_file().await?;
+        let file = self.into_file().await?;
         blocking(move || SpoolReader::over(place, file, BUFFER)).await
     }
 }

@@ -553,12 +553,11 @@ impl<'h> Builder<'h> {
             self.close(from);
         }
         let current = self.open.last()?;
-        if current.foreign {
-            if let Some(name) = usize::from(tag).checked_sub(usize::from(UNKNOWN)).map(|at| &self.names[at]) {
-                if let Some(name) = tags::svg_name(name) {
-                    tag = self.own_name(name)?;
-                }
-            }
+        if current.foreign
+            && let Some(name) = usize::from(tag).checked_sub(usize::from(UNKNOWN)).map(|at| &self.names[at])
+            && let Some(name) = tags::svg_name(name)
+        {
+            tag = self.own_name(name)?;
         }
         let current = self.open.last()?;
         if current.tag == BODY && matches!(tag, BODY | HTML) {

@@ -5,7 +5,7 @@ pub(super) type Tag = u16;
 
 macro_rules! tags {
     ($($id:ident $name:literal),* $(,)?) => {
-        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "the variants only number the constants")]
+        #[expect(clippy::upper_case_acronyms, reason = "the variants only number the constants")]
         #[derive(Clone, Copy)]
         enum Number { $($id),* , COUNT }
         $(pub(super) const $id: Tag = Number::$id as Tag;)*
