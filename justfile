@@ -20,8 +20,13 @@ test:
 demo:
     cargo run --bin scraper-legacy -- config/pipelines.yml
 
-# Figures against peers, in one run. They are never part of the tests.
+# Figures, against peers where there are any, in one run. They are never part of the tests.
 bench:
+    cargo bench -p pipeline-core --bench chain
+    cargo bench -p transforms --bench parse
+    cargo run --release -p transforms --example database_sink -- 1000000
+    cargo bench -p engine --bench throughput
+    cargo run --release -p discord --example figures
     cd tests/benchmarks && cargo run --release --bin next-fire
 
 # Licences, advisories and banned crates (needs cargo-deny).

@@ -98,8 +98,8 @@ async fn a_fire_beyond_its_grace_is_missed_also_when_it_has_waited_for_a_slot() 
         2026-01-01 08:59:00 fired pipeline_long 01-01T08:59:00 schedule
         2026-01-01 08:59:00 attempt_started pipeline_long 01-01T08:59:00 #1 late 0s
         2026-01-01 09:00:00 fired pipeline_books 01-01T09:00:00 schedule
+        2026-01-01 09:10:00 missed pipeline_books 01-01T09:00:00 ×1 01-01T09:00:00–01-01T09:00:00
         2026-01-01 09:14:00 finished pipeline_long 01-01T08:59:00 #1 succeeded
-        2026-01-01 09:14:00 missed pipeline_books 01-01T09:00:00 ×1 01-01T09:00:00–01-01T09:00:00
         ",
     );
 }

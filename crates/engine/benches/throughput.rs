@@ -1,5 +1,8 @@
-//! Figures: lateness and CPU a fire with many one-second jobs on a durable store. Not part of the tests, because they
-//! depend on the machine: `cargo test -p engine --release --test throughput -- --ignored --nocapture`.
+//! Lateness and CPU a fire with many one-second jobs on a durable SQLite store; then start-up, idle CPU and memory with
+//! many jobs due tomorrow.
+//!
+//! `cargo bench -p engine --bench throughput` (`JOBS=1000` for one size)
+
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot unwrap has failed")]
 
 use std::sync::Arc;
@@ -101,8 +104,6 @@ async fn measure(jobs: usize, seconds: u64) {
     ));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
 async fn one_second_jobs() {
     let jobs: Vec<usize> = std::env::var("JOBS")
         .map_or(vec![100, 1_000, 10_000], |text| text.split(',').map(|n| n.parse().unwrap()).collect());
@@ -111,8 +112,6 @@ async fn one_second_jobs() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
 async fn many_jobs_due_tomorrow() {
     let jobs: usize = std::env::var("JOBS").map_or(10_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -149,4 +148,12 @@ async fn many_jobs_due_tomorrow() {
     print(&format!("ready in {ready:?}, idle CPU {:?} in 20 s, {} MiB", cpu() - before, resident()));
     shutdown.drain.cancel();
     engine.await.unwrap().unwrap();
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        one_second_jobs().await;
+        many_jobs_due_tomorrow().await;
+    });
 }
