@@ -20,7 +20,7 @@ pub(crate) struct Args {
     pipeline: String,
     #[command(flatten)]
     trigger: TriggerArgs,
-    /// Its id [default: pipeline_<PIPELINE>_manual]
+    /// Its id (default: pipeline_PIPELINE_manual)
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// Print JSON
