@@ -189,13 +189,21 @@ impl Emitter {
         Room { emitter: self, full: true }
     }
 
-    /// Sends each further single item through a tap first, or through none.
+    /// Sends each further item through a tap first, or through none.
     pub(crate) fn tap(&mut self, tap: Option<crate::tape::Tap>) {
         self.tap = tap;
     }
 
     /// Emits a whole batch.
-    pub async fn emit_batch(&mut self, batch: Batch) {
+    pub async fn emit_batch(&mut self, mut batch: Batch) {
+        if let Some(tap) = &self.tap {
+            for item in std::mem::take(&mut batch.items) {
+                match tap(item) {
+                    Ok(item) => batch.items.push(item),
+                    Err(error) => batch.errors.push(error.into_fatal()),
+                }
+            }
+        }
         {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.items.extend(batch.items);

@@ -517,9 +517,17 @@ async fn what_a_fetcher_got_is_recorded_and_played_back_without_it() {
     let tape = Arc::new(MemoryTape::default());
     let mut recording = options();
     recording.services.insert(pipeline_core::tape::TapeDeck(tape.clone()));
+    /// Emits its numbers in one batch.
+    struct Bulk(i64);
+    impl Fetcher for Bulk {
+        async fn fetch(&mut self, _: &StageContext, out: &mut Emitter) -> Result<(), StageError> {
+            out.emit_batch((0..self.0).map(|n| record(n).into()).collect::<Vec<Item>>().into()).await;
+            Ok(())
+        }
+    }
     let chain = |count| {
         // The second fetcher lets the items of the first pass: only its own are recorded for it.
-        Chain::new().stage("t.Count", fetcher(Count(count))).stage("t.Count", fetcher(Count(2)))
+        Chain::new().stage("t.Count", fetcher(Count(count))).stage("t.Bulk", fetcher(Bulk(2)))
     };
     let report = run(chain(3), recording).await;
     assert_eq!((report.stages[0].items_out, report.stages[1].items_out), (3, 5));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pipeline_core::{StageContext, StageError, duration};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, redirect};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
@@ -205,6 +205,12 @@ impl Client {
             };
             let (response, permit) = self.exchange(&method, &url, request, &body).await.map_err(place)?;
             let Some(to) = redirection(&response, &url)? else {
+                // Half a list must not pass for a whole one.
+                let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+                if is_part && purpose == Purpose::Item && !request.headers.contains_key(RANGE) {
+                    let error = StageError::item("HTTP 206 Partial Content, and nobody asked for a part");
+                    return Err(place(Problem::never(Cause::Status(206), error)));
+                }
                 let answer = self.finish(response, url.clone(), purpose).await;
                 drop(permit);
                 return answer.map_err(place);

@@ -13,6 +13,7 @@ async fn what_may_pass_is_asked_again_and_nothing_else() {
     let server = HttpServer::start().await;
     // A status, and how often it is asked for with two repetitions.
     let cases = [
+        (206, 1),
         (400, 1),
         (401, 1),
         (403, 1),
