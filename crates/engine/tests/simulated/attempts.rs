@@ -51,7 +51,7 @@ async fn a_run_that_waits_for_its_retry_counts_as_running_and_holds_no_slot() {
     let books = world.pipeline("books").scheduled(cron("* 9 * * *", "UTC")).retry(retry(2, OnCrash::Rerun));
     let other = world.pipeline("other").scheduled(cron("1 9 * * *", "UTC"));
     let process = world.start([books, other]).await;
-    world.until("2026-01-01 09:01:30").await;
+    world.until("2026-01-01 09:01:15").await;
     process.stop().await;
     let lines = world.lines_of(&["fired", "skipped", "attempt_started"]);
     same(
