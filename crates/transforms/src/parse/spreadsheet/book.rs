@@ -8,6 +8,7 @@ use calamine::{Cell, DataRef, Ods, Range, Reader, Xls, Xlsb, Xlsx};
 use pipeline_core::{Payload, SpooledFile};
 
 use super::Sheet;
+use super::archive::{Archive, COLUMNS};
 use super::cell::SheetCell;
 
 /// The bytes of a book, which must be read in any order.
@@ -59,21 +60,30 @@ impl Source {
 }
 
 fn rows<S: Read + Seek>(mut source: S, sheet: &Sheet, each: &mut EachRow<'_>) -> Result<(), String> {
-    let format = format(&mut source).map_err(|error| format!("cannot be read: {error}"))?;
+    let (format, length) = format(&mut source).map_err(|error| format!("cannot be read: {error}"))?;
+    if let Some(format @ (Format::Xlsx | Format::Xlsb | Format::Ods)) = format {
+        let mut archive = Archive::open(&mut source, length)?;
+        match format {
+            Format::Xlsx => archive.check_texts()?,
+            Format::Ods => archive.check_cells()?,
+            Format::Xlsb | Format::Xls => {}
+        }
+    }
+    source.rewind().map_err(|error| format!("cannot be read: {error}"))?;
     let source = &mut source;
     match format {
         Some(Format::Xlsx) => {
             let mut book = Xlsx::new(source).map_err(unreadable)?;
             let name = choose(sheet, book.sheet_names())?;
             let mut cells = book.worksheet_cells_reader(&name).map_err(unreadable)?;
-            let width = cells.dimensions().end.1 as usize + 1;
+            let width = cells.dimensions().end.1;
             cell_by_cell(width, each, || cells.next_cell())
         }
         Some(Format::Xlsb) => {
             let mut book = Xlsb::new(source).map_err(unreadable)?;
             let name = choose(sheet, book.sheet_names())?;
             let mut cells = book.worksheet_cells_reader(&name).map_err(unreadable)?;
-            let width = cells.dimensions().end.1 as usize + 1;
+            let width = cells.dimensions().end.1;
             cell_by_cell(width, each, || cells.next_cell())
         }
         Some(Format::Xls) => {
@@ -97,12 +107,12 @@ fn rows<S: Read + Seek>(mut source: S, sheet: &Sheet, each: &mut EachRow<'_>) ->
     }
 }
 
-fn unreadable(error: impl Display) -> String {
+pub(super) fn unreadable(error: impl Display) -> String {
     format!("cannot be read as a spreadsheet: {error}")
 }
 
-/// The format, by the content: names and content types are often wrong.
-fn format<S: Read + Seek>(source: &mut S) -> io::Result<Option<Format>> {
+/// The format, by the content: names and content types are often wrong. And the number of bytes.
+fn format<S: Read + Seek>(source: &mut S) -> io::Result<(Option<Format>, u64)> {
     let mut start = Vec::new();
     source.by_ref().take(512).read_to_end(&mut start)?;
     let length = source.seek(SeekFrom::End(0))?;
@@ -121,7 +131,7 @@ fn format<S: Read + Seek>(source: &mut S) -> io::Result<Option<Format>> {
         Some(if holds(b"workbook.bin") { Format::Xlsb } else { Format::Xlsx })
     };
     source.rewind()?;
-    Ok(format)
+    Ok((format, length))
 }
 
 fn choose(sheet: &Sheet, names: Vec<String>) -> Result<String, String> {
@@ -141,16 +151,22 @@ fn choose(sheet: &Sheet, names: Vec<String>) -> Result<String, String> {
     Err(format!("has no sheet {wanted}; there are {known}"))
 }
 
-/// Gathers the cells of each row as they come, so that the sheet is never in memory.
+/// Gathers the cells of each row as they come, so that the sheet is never in memory. The last column is
+/// what the sheet declares.
 fn cell_by_cell<'b, E: Display>(
-    width: usize,
+    last: u32,
     each: &mut EachRow<'_>,
     mut next: impl FnMut() -> Result<Option<Cell<DataRef<'b>>>, E>,
 ) -> Result<(), String> {
+    let width = last.min(COLUMNS - 1) as usize + 1;
     let mut cells: Vec<SheetCell<'_>> = Vec::new();
     let mut row = 0;
     while let Some(cell) = next().map_err(unreadable)? {
         let (number, column) = cell.get_position();
+        if column >= COLUMNS {
+            let place = format!("row {}, column {}", number.saturating_add(1), column.saturating_add(1));
+            return Err(format!("has a cell in {place}, and a sheet has at most {COLUMNS} columns"));
+        }
         if number != row {
             if !each(row, width, &mut cells) {
                 return Ok(());

@@ -1,5 +1,6 @@
 //! `spreadsheet.SpreadsheetParser`: rows of xlsx, xlsb, xls and ods files.
 
+mod archive;
 mod book;
 mod cell;
 

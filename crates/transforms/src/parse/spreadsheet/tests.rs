@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use pipeline_core::{Item, OnError, Payload, RawItem, Record};
 use serde_json::{Value, json};
 
@@ -5,14 +7,20 @@ use crate::fetch::testing::{Done, build_error, options, run_on};
 
 /// A zip archive of these files, uncompressed.
 fn zip(files: &[(&str, String)]) -> Vec<u8> {
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.clone(), text.len() as u32)).collect();
+    zip_declaring(&files)
+}
+
+/// A zip archive of these files, uncompressed, that says that they have these sizes.
+fn zip_declaring(files: &[(&str, String, u32)]) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
-    for (name, text) in files {
+    for (name, text, declared) in files {
         let offset = archive.len() as u32;
         let size = (text.len() as u32).to_le_bytes();
         let mut facts = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         facts.extend(crc32(text.as_bytes()).to_le_bytes());
         facts.extend(size);
-        facts.extend(size);
+        facts.extend(declared.to_le_bytes());
         facts.extend((name.len() as u16).to_le_bytes());
         archive.extend(b"PK\x03\x04");
         archive.extend(&facts);
@@ -49,6 +57,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// A workbook whose sheets have this `sheetData`.
 fn xlsx(sheets: &[(&str, &str)], properties: &str) -> Vec<u8> {
+    let files = xlsx_files(sheets, properties);
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    zip(&files)
+}
+
+fn xlsx_files(sheets: &[(&str, &str)], properties: &str) -> Vec<(String, String)> {
     let names: String = sheets
         .iter()
         .zip(1..)
@@ -91,8 +105,17 @@ fn xlsx(sheets: &[(&str, &str)], properties: &str) -> Vec<u8> {
         let sheet = format!("<worksheet {main}><sheetData>{data}</sheetData></worksheet>");
         files.push((format!("xl/worksheets/sheet{number}.xml"), sheet));
     }
-    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
-    zip(&files)
+    files
+}
+
+/// The same files, compressed.
+fn deflated(files: &[(String, String)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in files {
+        archive.start_file(name.as_str(), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
 }
 
 fn ods(table: &str) -> Vec<u8> {
@@ -237,4 +260,116 @@ async fn what_is_no_spreadsheet_says_so() {
     assert!(
         build_error("spreadsheet.SpreadsheetParser", json!({"topic": "t", "sheet": -1})).contains("from 0")
     );
+}
+
+/// A workbook that says that its sheet and a picture have these sizes.
+fn declaring(sheet: u32, picture: u32) -> Vec<u8> {
+    let mut files = xlsx_files(&[("S", ROWS)], "");
+    files.push(("xl/media/picture.png".to_owned(), "x".to_owned()));
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| {
+            let declared = match name.as_str() {
+                "xl/worksheets/sheet1.xml" => sheet,
+                "xl/media/picture.png" => picture,
+                _ => text.len() as u32,
+            };
+            (name.as_str(), text.clone(), declared)
+        })
+        .collect();
+    zip_declaring(&files)
+}
+
+/// A workbook with a file in place of one of its own.
+fn with(name: &str, text: &str) -> Vec<u8> {
+    let mut files = xlsx_files(&[("S", ROWS)], "");
+    for file in &mut files {
+        if file.0 == name {
+            file.1 = text.to_owned();
+        }
+    }
+    deflated(&files)
+}
+
+#[tokio::test]
+async fn what_would_unpack_out_of_all_proportion_is_refused() {
+    let gib = 1 << 30;
+    let cell = |more: &str| {
+        format!(
+            r#"<table:table-cell office:value-type="float" office:value="1"{more}><text:p>1</text:p></table:table-cell>"#
+        )
+    };
+    let wide = cell(r#" table:number-columns-repeated="16384""#);
+    let row = |more: &str, cells: &str| format!("<table:table-row{more}>{cells}</table:table-row>");
+    let column = r#"<table:table-cell table:number-columns-repeated="16383"/>"#;
+    let cases = [
+        (declaring(gib, gib / 2), "would unpack to 1537 MiB, and at most 1024 MiB are read"),
+        (declaring(1000, u32::MAX), "would unpack to 4097 MiB, and at most 1024 MiB"),
+        (declaring(300 << 20, 1), "times its own size: above 256 MiB, at most 100 times are read"),
+        // The sheet goes on beyond the size that it declares.
+        (declaring(200, 1), "File is larger than its declared uncompressed size"),
+        (
+            with("xl/sharedStrings.xml", r#"<sst uniqueCount="99999999999"><si><t>a</t></si></sst>"#),
+            "declares 99999999999 shared texts in 54 bytes",
+        ),
+        (
+            with(
+                "xl/worksheets/sheet1.xml",
+                r#"<worksheet><sheetData><row r="1"><c r="ZZZZZ1"><v>1</v></c></row></sheetData></worksheet>"#,
+            ),
+            "has a cell in row 1, column 12356630, and a sheet has at most 16384 columns",
+        ),
+        (ods(&row("", &wide).repeat(2000)), "has more than 16777216 cells"),
+        (ods(&row(r#" table:number-rows-repeated="1048576""#, &wide)), "has more than 16777216 cells"),
+        (
+            ods(&format!(
+                "{}{}{}",
+                row("", &wide),
+                row(r#" table:number-rows-repeated="1000000""#, ""),
+                row("", &cell(""))
+            )),
+            "has more than 16777216 cells",
+        ),
+        (ods(&row("", &format!("{column}{}", cell(""))).repeat(2000)), "has more than 16777216 cells"),
+    ];
+    for (book, expected) in cases {
+        let done = parse(book, json!({}), OnError::Fail).await;
+        assert!(done.error().contains(expected), "{expected}: {}", done.error());
+        assert!(done.error().contains("a.xlsx: "), "{}", done.error());
+    }
+    // Another workbook of the run is read all the same.
+    let done = parse(declaring(gib, gib), json!({}), OnError::Skip).await;
+    done.succeeded();
+    assert_eq!(done.report.stages[1].errors, 1);
+}
+
+#[tokio::test]
+async fn what_declares_to_be_wide_is_read() {
+    let rows = r#"<dimension ref="A1:ZZZZZ1"/><sheetData><row r="1"><c r="A1" t="str"><v>a</v></c></row><row r="2"><c r="A2"><v>1</v></c></row></sheetData>"#;
+    let book = with("xl/worksheets/sheet1.xml", &format!("<worksheet>{rows}</worksheet>"));
+    let done = parse(book, json!({}), OnError::Fail).await;
+    done.succeeded();
+    assert_eq!(done.contents(), [r#"{"a":1}"#]);
+}
+
+#[tokio::test]
+async fn a_large_workbook_is_read() {
+    let mut data = r#"<row r="1">"#.to_owned();
+    for column in "ABCDEFGHIJ".chars() {
+        data.push_str(&format!(r#"<c r="{column}1" t="inlineStr"><is><t>{column}</t></is></c>"#));
+    }
+    data.push_str("</row>");
+    for row in 2..=20_001 {
+        data.push_str(&format!(r#"<row r="{row}">"#));
+        for column in "ABCDEFGHIJ".chars() {
+            data.push_str(&format!(r#"<c r="{column}{row}"><v>{}.25</v></c>"#, row * 7));
+        }
+        data.push_str("</row>");
+    }
+    let book = deflated(&xlsx_files(&[("S", &data)], ""));
+    let done = parse(book, json!({"columns": {"A": "a"}}), OnError::Fail).await;
+    done.succeeded();
+    let rows = done.contents();
+    assert_eq!(rows.len(), 20_000);
+    assert!(rows[19_999].starts_with(r#"{"a":140007.25,"B":140007.25"#), "{}", rows[19_999]);
 }
