@@ -1,6 +1,5 @@
 //! Compiling a program, and the machine that runs it.
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 
 use jaq_core::data::HasLut;
@@ -9,20 +8,24 @@ use jaq_core::load::parse::{BinaryOp, Def, Term};
 use jaq_core::load::{self, Arena, File, Lexer, Loader};
 use jaq_core::native::{self, bome, v};
 use jaq_core::{Ctx, DataT, Error, Exn, Filter, Lut, Vars, path};
-use jaq_json::Val;
 use pipeline_core::suggest;
 
 use super::convert::shorten;
+use super::counted::count_recursion;
+use super::nesting::with_stack;
+use super::ops::refusal;
+use super::value::{Object, Val};
 use super::vars::JqVars;
-
-/// How far below the start of a program its recursion may reach down the stack, in bytes. The threads
-/// that run programs have two megabytes or more.
-const STACK: usize = 640 * 1024;
+use super::{library, meter};
 
 const NO_MODULES: &str = "modules and files cannot be loaded: write the definitions into the program";
 
 /// A program ready to run.
-pub(super) struct Machine(Filter<Kind>);
+pub(super) struct Machine {
+    filter: Filter<Kind>,
+    /// Whether it may need far more stack than others.
+    pub(super) is_deep: bool,
+}
 
 /// The kind of data that programs work on.
 pub(super) struct Kind;
@@ -37,12 +40,11 @@ impl DataT for Kind {
 pub(super) struct Data<'a> {
     lut: &'a Lut<Kind>,
     vars: &'a JqVars,
-    limits: &'a Limits,
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn new(machine: &'a Machine, vars: &'a JqVars, limits: &'a Limits) -> Self {
-        Self { lut: &machine.0.lut, vars, limits }
+    pub(super) fn new(machine: &'a Machine, vars: &'a JqVars) -> Self {
+        Self { lut: &machine.filter.lut, vars }
     }
 }
 
@@ -52,45 +54,9 @@ impl<'a> HasLut<'a, Kind> for Data<'a> {
     }
 }
 
-/// Ends a program that does not end by itself.
-pub(super) struct Limits {
-    left: Cell<u64>,
-    allowed: u64,
-    stack: usize,
-}
-
-impl Limits {
-    pub(super) fn new(steps: u64) -> Self {
-        Self { left: Cell::new(steps), allowed: steps, stack: stack_position() }
-    }
-}
-
-/// About where the stack is. The stack grows towards lower addresses on every platform that we run on;
-/// elsewhere the distance is a large number too, as its absolute value is taken.
-#[inline(never)]
-fn stack_position() -> usize {
-    let here = 0u8;
-    std::ptr::from_ref(std::hint::black_box(&here)) as usize
-}
-
 /// Counts a step of a loop or a recursion.
-fn step(data: &Data<'_>) -> Result<Val, Error<Val>> {
-    let limits = data.limits;
-    let left = limits.left.get();
-    if left == 0 {
-        return Err(Error::str(format_args!(
-            "the program has taken {} steps and not come to an end",
-            limits.allowed
-        )));
-    }
-    limits.left.set(left - 1);
-    if left.is_multiple_of(1024) && data.vars.cancel.is_cancelled() {
-        return Err(Error::str("the run was cancelled"));
-    }
-    if limits.stack.abs_diff(stack_position()) > STACK {
-        return Err(Error::str("the program recurses too deeply"));
-    }
-    Ok(Val::Bool(true))
+fn step() -> Result<Val, Error<Val>> {
+    if meter::spend(1) { Ok(Val::Bool(true)) } else { Err(refusal()) }
 }
 
 type Native = native::Fun<Kind>;
@@ -100,17 +66,29 @@ fn natives() -> impl Iterator<Item = Native> {
     // What reads the clock, the environment or the host's zone, or writes, is replaced.
     let replaced = ["env", "now", "localtime", "strflocaltime", "debug_empty"];
     let standard = jaq_std::funs::<Kind>().filter(move |(name, ..)| !replaced.contains(name));
+    let standard = standard.map(|(name, args, run)| (search(name).unwrap_or(name), args, run));
     let core = jaq_core::funs::<Kind>()
         .map(|(name, args, run)| (if name == "range" { "_range" } else { name }, args, run));
     let own: Box<[native::Filter<jaq_core::RunPtr<Kind>>]> = Box::new([
-        ("_step", v(0), |cv| bome(step(cv.0.data()))),
+        ("_step", v(0), |_| bome(step())),
         ("now", v(0), |cv| {
             let now = cv.0.data().vars.clock.now();
             bome(Ok(Val::from(now.timestamp_micros() as f64 / 1e6)))
         }),
         ("debug_empty", v(0), |_| Box::new(std::iter::empty())),
     ]);
-    core.chain(standard).chain(jaq_json::funs()).chain(own.into_vec().into_iter().map(native::run::<Kind>))
+    let own = own.into_vec().into_iter().chain(library::functions().into_vec());
+    core.chain(standard).chain(own.map(native::run::<Kind>))
+}
+
+/// The name under which the prelude calls a function that searches a text.
+fn search(name: &str) -> Option<&'static str> {
+    match name {
+        "matches" => Some("_matches"),
+        "split_matches" => Some("_split_matches"),
+        "split_" => Some("_split"),
+        _ => None,
+    }
 }
 
 /// The functions that are written in jq: parsed once, used by every program.
@@ -134,12 +112,17 @@ impl Machine {
     /// # Errors
     /// Where the program is wrong.
     pub(super) fn compile(program: &str) -> Result<Self, String> {
-        refuse_imports(program)?;
-        let filter = compile(program, program)?;
-        // Recursion of the program's own functions is counted too. A program that would not compile with
-        // the counting goes without; none is known.
-        let counted = count_recursion(program).and_then(|counted| compile(&counted, program).ok());
-        Ok(Self(counted.unwrap_or(filter)))
+        with_stack(program, || {
+            refuse_imports(program)?;
+            let filter = compile(program, program)?;
+            let Some(counted) = count_recursion(program) else {
+                return Ok(Self { filter, is_deep: false });
+            };
+            // Without the counting it could take the whole process with it.
+            let filter = compile(&counted.program, program)
+                .map_err(|error| format!("its functions cannot be counted: {error}"))?;
+            Ok(Self { filter, is_deep: counted.is_deep })
+        })
     }
 
     /// The results of the program, computed as they are asked for.
@@ -148,16 +131,16 @@ impl Machine {
         data: Data<'a>,
         input: Val,
     ) -> impl Iterator<Item = Result<Val, String>> + 'a {
-        let vars = [data.vars.meta.clone(), data.vars.run.clone(), Val::obj(jaq_json::Map::default())];
+        let vars = [data.vars.meta.clone(), data.vars.run.clone(), Val::object(Object::default())];
         let ctx = Ctx::<Kind>::new(data, Vars::new(vars));
-        self.0.id.run((ctx, input)).map(|result| result.map_err(explain))
+        self.filter.id.run((ctx, input)).map(|result| result.map_err(explain))
     }
 }
 
 fn explain(exception: Exn<'_, Val>) -> String {
     match exception.get_err() {
         Ok(error) => shorten(&match error.into_val() {
-            Val::TStr(text) | Val::BStr(text) => String::from_utf8_lossy(&text).into_owned(),
+            Val::Text(text) => text.as_str().to_owned(),
             Val::Null => "null (null)".to_owned(),
             value => value.to_string(),
         }),
@@ -257,55 +240,6 @@ fn refuse_imports(program: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The program with a counted step at the start of each of its own functions, where it has some.
-fn count_recursion(program: &str) -> Option<String> {
-    let tokens = Lexer::new(program).lex().ok()?;
-    let mut places = Vec::new();
-    definition_bodies(program, &tokens, &mut places);
-    if places.is_empty() {
-        return None;
-    }
-    places.sort_unstable();
-    let mut counted = String::with_capacity(program.len() + places.len() * 40);
-    let mut last = 0;
-    for place in places {
-        counted.push_str(&program[last..place]);
-        counted.push_str(" (if _step then . else . end) | ");
-        last = place;
-    }
-    counted.push_str(&program[last..]);
-    Some(counted)
-}
-
-/// Where the bodies of definitions begin: `def name(args): BODY;`.
-fn definition_bodies(program: &str, tokens: &[Token<&str>], places: &mut Vec<usize>) {
-    let end = |part: &str| part.as_ptr() as usize - program.as_ptr() as usize + part.len();
-    for (at, Token(text, token)) in tokens.iter().enumerate() {
-        match token {
-            Tok::Block(inner) => definition_bodies(program, inner, places),
-            Tok::Str(parts) => {
-                for part in parts {
-                    if let StrPart::Term(inner) = part {
-                        definition_bodies(program, std::slice::from_ref(inner), places);
-                    }
-                }
-            }
-            Tok::Word if *text == "def" => {
-                let mut rest = tokens[at + 1..].iter();
-                let named = matches!(rest.next(), Some(Token(_, Tok::Word | Tok::Fmt)));
-                let colon = match rest.next() {
-                    Some(Token(block, Tok::Block(_))) if block.starts_with('(') => rest.next(),
-                    other => other,
-                };
-                if let (true, Some(Token(":", _))) = (named, colon) {
-                    places.extend(colon.map(|Token(text, _)| end(text)));
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// The field names that a program follows, where it does nothing else.

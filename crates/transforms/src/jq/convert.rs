@@ -3,11 +3,16 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use jaq_json::{Map, Num, Val};
+use jaq_json::Num;
 use pipeline_core::{Record, ShapeCache, Value};
 
-/// Results nested deeper than this are refused: they could not be walked without overflowing a stack.
-const DEPTH: usize = 512;
+use super::access::number_of;
+use super::meter;
+use super::value::{List, Object, Val};
+
+/// A number with more digits than this is calculated with as a decimal one: reading a whole one takes the
+/// square of its length.
+const DIGITS: usize = 4096;
 
 /// Counts the nodes of the value in `nodes`.
 pub(super) fn to_val(value: &Value, nodes: &mut u64) -> Val {
@@ -20,26 +25,52 @@ pub(super) fn to_val(value: &Value, nodes: &mut u64) -> Val {
             Err(_) => Val::Num(Num::from_integral(*number)),
         },
         Value::Float(number) => Val::from(*number),
-        Value::BigNumber(text) => Val::Num(
-            Num::from_str_radix(text, 10).unwrap_or_else(|| Num::Dec(jaq_json::Rc::new(text.to_string()))),
-        ),
-        Value::Text(text) => text_to_val(text),
-        Value::Array(list) => list.iter().map(|value| to_val(value, nodes)).collect(),
+        Value::BigNumber(text) if text.len() > DIGITS => {
+            Val::Num(Num::Dec(jaq_json::Rc::new(text.to_string())))
+        }
+        Value::BigNumber(text) => Val::Num(number_of(text)),
+        Value::Text(text) => Val::text(text),
+        Value::Array(list) => {
+            let mut values = List::with_room(list.len());
+            for value in list.iter() {
+                values.push(to_val(value, nodes));
+            }
+            Val::Arr(Arc::new(values))
+        }
         Value::Object(record) => record_to_val(record, nodes),
     }
 }
 
 pub(super) fn record_to_val(record: &Record, nodes: &mut u64) -> Val {
     *nodes += 1;
-    let mut map = Map::with_capacity_and_hasher(record.len(), Default::default());
+    let mut object = Object::with_room(record.len());
     for (name, value) in record.iter() {
-        map.insert(text_to_val(name), to_val(value, nodes));
+        object.insert(name.into(), to_val(value, nodes));
     }
-    Val::obj(map)
+    Val::object(object)
 }
 
-fn text_to_val(text: &str) -> Val {
-    Val::utf8_str(bytes::Bytes::copy_from_slice(text.as_bytes()))
+/// A value that the library has read from JSON.
+pub(super) fn from_jaq(value: &jaq_json::Val) -> Val {
+    use jaq_json::Val as Read;
+    match value {
+        Read::Null => Val::Null,
+        Read::Bool(value) => Val::Bool(*value),
+        Read::Num(number) => Val::Num(number.clone()),
+        Read::TStr(text) | Read::BStr(text) => Val::text(&String::from_utf8_lossy(text)),
+        Read::Arr(list) => list.iter().map(from_jaq).collect(),
+        Read::Obj(map) => {
+            let mut object = Object::with_room(map.len());
+            for (name, value) in map.iter() {
+                if let Val::Text(name) = from_jaq(name)
+                    && !object.insert(name.as_str().into(), from_jaq(value))
+                {
+                    break;
+                }
+            }
+            Val::object(object)
+        }
+    }
 }
 
 thread_local! {
@@ -47,50 +78,34 @@ thread_local! {
     static SHAPES: RefCell<ShapeCache> = RefCell::default();
 }
 
-/// # Errors
-/// Where the value is none that an item can hold.
-pub(super) fn from_val(value: Val) -> Result<Value, String> {
-    SHAPES.with_borrow_mut(|shapes| convert(value, shapes, DEPTH))
+/// The value of an item; `None` where it would be too large, and the program is refused.
+pub(super) fn from_val(value: &Val) -> Option<Value> {
+    let has_room = meter::has_room(value.weight());
+    has_room.then(|| SHAPES.with_borrow_mut(|shapes| convert(value, shapes)))
 }
 
-fn convert(value: Val, shapes: &mut ShapeCache, depth: usize) -> Result<Value, String> {
-    if depth == 0 {
-        return Err(format!("the result is nested deeper than {DEPTH} levels"));
-    }
-    Ok(match value {
+fn convert(value: &Val, shapes: &mut ShapeCache) -> Value {
+    match value {
         Val::Null => Value::Null,
-        Val::Bool(value) => Value::Bool(value),
-        Val::Num(Num::Int(number)) => Value::Int(number as i64),
-        Val::Num(Num::Float(number)) => Value::float(number),
+        Val::Bool(value) => Value::Bool(*value),
+        Val::Num(Num::Int(number)) => Value::Int(*number as i64),
+        Val::Num(Num::Float(number)) => Value::float(*number),
         Val::Num(Num::BigInt(number)) => {
             let text = number.to_string();
             Value::number(&text).unwrap_or_else(|| Value::BigNumber(text.into()))
         }
         Val::Num(Num::Dec(text)) => {
-            Value::number(&text).unwrap_or_else(|| Value::float(text.parse().unwrap_or(f64::NAN)))
+            Value::number(text).unwrap_or_else(|| Value::float(text.parse().unwrap_or(f64::NAN)))
         }
-        Val::TStr(bytes) | Val::BStr(bytes) => Value::from(&*String::from_utf8_lossy(&bytes)),
-        Val::Arr(list) => {
-            let list = jaq_json::Rc::try_unwrap(list).unwrap_or_else(|shared| (*shared).clone());
-            let values = list.into_iter().map(|value| convert(value, shapes, depth - 1));
-            Value::from(values.collect::<Result<Vec<_>, _>>()?)
+        Val::Text(text) => Value::from(text.as_str()),
+        Val::Arr(list) => Value::from(list.iter().map(|value| convert(value, shapes)).collect::<Vec<_>>()),
+        Val::Obj(object) => {
+            let names: Vec<&str> = object.iter().map(|(name, _)| name.as_str()).collect();
+            let shape = shapes.shape(&names);
+            let values = object.iter().map(|(_, value)| convert(value, shapes)).collect();
+            Value::from(Record::from_shape(shape, values))
         }
-        Val::Obj(map) => {
-            let map = jaq_json::Rc::try_unwrap(map).unwrap_or_else(|shared| (*shared).clone());
-            let mut names = Vec::with_capacity(map.len());
-            let mut values = Vec::with_capacity(map.len());
-            for (name, value) in map {
-                match name {
-                    Val::TStr(name) | Val::BStr(name) => {
-                        names.push(String::from_utf8_lossy(&name).into_owned());
-                    }
-                    other => return Err(format!("an object has the key {other}, which is no text")),
-                }
-                values.push(convert(value, shapes, depth - 1)?);
-            }
-            Value::from(Record::from_shape(shapes.shape(&names), values))
-        }
-    })
+    }
 }
 
 /// A value as an error message shows it: its JSON, cut where it is long.
@@ -105,9 +120,4 @@ pub(super) fn shorten(text: &str) -> String {
         None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
     }
-}
-
-#[expect(dead_code, reason = "proves that a value of a program may cross threads")]
-fn values_cross_threads(value: Val) -> Arc<dyn Send + Sync> {
-    Arc::new(value)
 }

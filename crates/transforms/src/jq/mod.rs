@@ -5,15 +5,26 @@
 //! run's clock. They see nothing else: `env` and `$ENV` are empty objects so that no secret can leak into
 //! an item, there is no `input`, no module loading, and `debug` and `stderr` write nowhere.
 //!
-//! A program that recurses or loops is stopped with an error after a generous number of steps
-//! ([`STEPS`] and more for large inputs), when it recurses so deeply that the stack would overflow, and
-//! when the run is cancelled: it can take time, but it can neither hang the run for ever nor abort the
-//! process. Memory is the author's: `"x" * 1e12` asks for a terabyte.
+//! A program is stopped with an error after a generous number of steps ([`STEPS`] and more for large
+//! inputs), when it asks for far more memory than its input takes, when it recurses so deeply that the
+//! stack would overflow or makes values that are nested too deeply to be walked, and when the run is
+//! cancelled: it can take time, but it can neither hang the run for ever nor abort the process.
 
+mod access;
 mod compile;
 mod convert;
+mod counted;
+mod library;
+mod meter;
+mod nesting;
+mod ops;
+mod text;
+mod value;
 mod vars;
+mod write;
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +35,15 @@ use pipeline_core::{Record, Value};
 
 use compile::{Data, Machine};
 pub(crate) use convert::excerpt;
+use meter::Metered;
+use value::Val;
 pub(crate) use vars::JqVars;
 
 /// The steps of loops and recursions that a program may take on one small input.
 pub(crate) const STEPS: u64 = 10_000_000;
+
+/// The stack of a program with functions that take others and call themselves.
+const DEEP_STACK: usize = 64 << 20;
 
 /// A compiled jq program; cheap to clone, usable from many threads.
 #[derive(Clone)]
@@ -108,9 +124,7 @@ impl Jq {
                 ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
             };
         }
-        let mut nodes = 0;
-        let input = convert::record_to_val(input, &mut nodes);
-        self.interpret(input, nodes, vars, &mut each)
+        self.interpret(|nodes| convert::record_to_val(input, nodes), vars, &mut each)
     }
 
     /// Runs the program and hands over each result as it comes, until told to stop.
@@ -130,9 +144,7 @@ impl Jq {
                 ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
             };
         }
-        let mut nodes = 0;
-        let input = convert::to_val(input, &mut nodes);
-        self.interpret(input, nodes, vars, &mut each)
+        self.interpret(|nodes| convert::to_val(input, nodes), vars, &mut each)
     }
 
     /// Whether the first result of the program, run on a record, is neither false nor null.
@@ -144,10 +156,8 @@ impl Jq {
             let Some((first, rest)) = path.split_first() else { return Ok(true) };
             return follow(input.get(first).unwrap_or(&Value::Null), rest).map(truthy);
         }
-        let mut nodes = 0;
-        let input = convert::record_to_val(input, &mut nodes);
         let mut holds = false;
-        self.interpret(input, nodes, vars, &mut |value| {
+        self.interpret(|nodes| convert::record_to_val(input, nodes), vars, &mut |value| {
             holds = truthy(&value);
             ControlFlow::Break(())
         })?;
@@ -156,20 +166,59 @@ impl Jq {
 
     fn interpret(
         &self,
-        input: jaq_json::Val,
-        nodes: u64,
+        input: impl FnOnce(&mut u64) -> Val + Send,
         vars: &JqVars,
         each: &mut dyn FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), String> {
-        let limits = compile::Limits::new(vars.steps.saturating_add(nodes.saturating_mul(100)));
-        let data = Data::new(&self.0.machine, vars, &limits);
-        for result in self.0.machine.results(data, input) {
-            let value = convert::from_val(result?)?;
+        if !self.0.machine.is_deep {
+            return self.interpret_here(input, vars, meter::STACK, each);
+        }
+        // With a stack of its own, from which the results come one by one.
+        std::thread::scope(|scope| {
+            let (send, results) = std::sync::mpsc::sync_channel(1);
+            let run = move || {
+                self.interpret_here(input, vars, DEEP_STACK / 4 * 3, &mut |value| match send.send(value) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                })
+            };
+            let thread = std::thread::Builder::new().stack_size(DEEP_STACK).spawn_scoped(scope, run);
+            let thread = thread.map_err(|error| format!("there is no thread to run the program: {error}"))?;
+            for value in results {
+                if each(value).is_break() {
+                    break;
+                }
+            }
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn interpret_here(
+        &self,
+        input: impl FnOnce(&mut u64) -> Val,
+        vars: &JqVars,
+        stack: usize,
+        each: &mut dyn FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let metered = Metered::start(&vars.cancel, stack);
+        let mut nodes = 0;
+        let input = input(&mut nodes);
+        metered.limit(vars.steps.saturating_add(nodes.saturating_mul(100)));
+        let mut results = self.0.machine.results(Data::new(&self.0.machine, vars), input);
+        loop {
+            let result = results.next();
+            // What was refused may have been caught, or have left a part of a value.
+            if let Some(refused) = metered.refused() {
+                return Err(refused);
+            }
+            let Some(result) = result else { return Ok(()) };
+            let Some(value) = convert::from_val(&result?) else {
+                return Err(metered.refused().unwrap_or_default());
+            };
             if each(value).is_break() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

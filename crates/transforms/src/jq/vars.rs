@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::SecondsFormat;
-use jaq_json::Val;
 use pipeline_core::{Clock, Record, RunContext};
 use tokio_util::sync::CancellationToken;
 
 use super::convert;
+use super::value::{Object, Val};
 
 /// The surroundings of a program; made once for a stage, cheap to clone.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl JqVars {
         .into_iter()
         .collect();
         Self {
-            meta: Val::obj(jaq_json::Map::default()),
+            meta: Val::object(Object::default()),
             run: convert::record_to_val(&fields, &mut 0),
             clock: run.clock().clone(),
             cancel: run.cancellation().clone(),
