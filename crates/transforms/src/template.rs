@@ -181,11 +181,6 @@ impl Template {
         }
     }
 
-    /// The text of the file.
-    pub(crate) fn source(&self) -> &str {
-        &self.source
-    }
-
     fn failed(&self, error: &Error) -> String {
         let why = match error.kind() {
             ErrorKind::UndefinedError => "the item lacks what it names".to_owned(),

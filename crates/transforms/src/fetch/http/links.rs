@@ -214,17 +214,20 @@ impl LinkSelector {
 
 /// The links of a page by each of some selectors: whole, in their order, each once. Links that lead nowhere on
 /// the web (`javascript:`, `mailto:`) are left out.
+///
+/// # Errors
+/// Where the page would take far too much to read.
 pub(super) fn links(
     page: &[u8],
     content_type: Option<&str>,
     url: &Url,
     selectors: &[&LinkSelector],
-) -> Vec<Vec<Url>> {
+) -> Result<Vec<Vec<Url>>, String> {
     let wanted: Vec<Wanted<'_>> = selectors
         .iter()
         .map(|selector| Wanted { query: &selector.query, names: &selector.attributes })
         .collect();
-    let found = attributes(page, content_type, &wanted);
+    let found = attributes(page, content_type, &wanted)?;
     let base = found.base.and_then(|base| url.join(base.trim()).ok()).unwrap_or_else(|| url.clone());
     let whole_ones = |(selector, values): (&&LinkSelector, Vec<String>)| {
         let mut seen = HashSet::new();
@@ -232,7 +235,7 @@ pub(super) fn links(
             values.iter().filter_map(|value| selector.link(value).and_then(|link| whole(link, &base)));
         links.filter(|link| seen.insert(link.clone())).collect()
     };
-    selectors.iter().zip(found.found).map(whole_ones).collect()
+    Ok(selectors.iter().zip(found.found).map(whole_ones).collect())
 }
 
 /// A link as a whole URL without its fragment, where it leads to the web.
@@ -258,7 +261,7 @@ mod tests {
     fn links_of(kwargs: serde_json::Value, html: &[u8], content_type: Option<&str>) -> Vec<String> {
         let url: Url = "http://h.example/a/b.html?x=1".parse().unwrap();
         let selector = selector(kwargs).unwrap();
-        let mut found = links(html, content_type, &url, &[&selector, &selector]);
+        let mut found = links(html, content_type, &url, &[&selector, &selector]).unwrap();
         assert_eq!(found[0], found[1]);
         found.remove(0).into_iter().map(Into::into).collect()
     }

@@ -327,7 +327,7 @@ impl Looking {
         let selectors: Vec<&LinkSelector> = self.follow.iter().chain(by_css).collect();
         if !selectors.is_empty() {
             let content_type = self.content_type.as_deref();
-            let mut found = links(&self.bytes, content_type, &self.url, &selectors).into_iter();
+            let mut found = links(&self.bytes, content_type, &self.url, &selectors)?.into_iter();
             if self.follow.is_some() {
                 look.links = found.next().unwrap_or_default();
             }

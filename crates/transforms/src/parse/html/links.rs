@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use scraper::Html;
 
-use super::charset;
 use super::extract::Element;
 use super::flat;
 use super::query::Query;
+use super::{charset, effort};
 
 /// Which attribute of which elements: the first of these names that an element has.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +26,23 @@ pub(crate) struct Attributes {
 }
 
 /// Finds attributes on a page.
-pub(crate) fn attributes(bytes: &[u8], content_type: Option<&str>, wanted: &[Wanted<'_>]) -> Attributes {
-    let Some(base) = base_query() else { return Attributes::default() };
+///
+/// # Errors
+/// Where the page would take far too much to read.
+pub(crate) fn attributes(
+    bytes: &[u8],
+    content_type: Option<&str>,
+    wanted: &[Wanted<'_>],
+) -> Result<Attributes, String> {
+    let Some(base) = base_query() else { return Ok(Attributes::default()) };
     let text = charset::decode(bytes, content_type);
     if wanted.iter().all(|wanted| wanted.query.flat.is_some())
         && let Some(page) = flat::Page::parse(&text)
     {
-        return find(page.root(), base, wanted);
+        return Ok(find(page.root(), base, wanted));
     }
-    find(Html::parse_document(&text).root_element(), base, wanted)
+    effort::check(&text).map_err(|error| format!("the page cannot be searched for links: {error}"))?;
+    Ok(find(Html::parse_document(&text).root_element(), base, wanted))
 }
 
 fn base_query() -> Option<&'static Query> {

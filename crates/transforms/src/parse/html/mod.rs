@@ -2,6 +2,7 @@
 
 mod charset;
 mod dom;
+mod effort;
 mod extract;
 mod fields;
 mod flat;
@@ -34,10 +35,6 @@ pub(crate) use query::Query;
 
 /// A page larger than this is not one.
 const PAGE: u64 = 256 << 20;
-
-/// A page whose elements are nested deeper than this is not one either: the time that it takes to build
-/// the tree of a page grows with the square of its depth.
-const DEPTH: usize = 10_000;
 
 /// What `html.HtmlParser` takes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -116,10 +113,7 @@ impl Parser for HtmlParser {
             let found = self.find(root, |query| root.matches(query));
             return self.emit(found, &Links::new(root, url), &mut rows, FlatElement::html);
         }
-        if is_endless(&page) {
-            let message = format!("elements are nested deeper than {DEPTH} levels");
-            return Err(rows.failed(message).hint("is it a page at all?"));
-        }
+        effort::check(&page).map_err(|error| rows.failed(error).hint("is it a page at all?"))?;
         let html = Html::parse_document(&page);
         let root = html.root_element();
         let found = self.find(root, |query| query.dom.matches(&root));
@@ -159,28 +153,6 @@ impl HtmlParser {
         }
         Ok(())
     }
-}
-
-/// Whether far more elements begin than end, but for those that need no end.
-fn is_endless(page: &str) -> bool {
-    let bytes = page.as_bytes();
-    let mut depth = 0usize;
-    for at in memchr::memchr_iter(b'<', bytes) {
-        let rest = &bytes[at + 1..];
-        if rest.starts_with(b"/") {
-            depth = depth.saturating_sub(1);
-            continue;
-        }
-        let name = rest.iter().take(12).position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(12);
-        let name = rest[..name.min(rest.len())].to_ascii_lowercase();
-        if !name.is_empty() && !flat::needs_no_end(&name) {
-            depth += 1;
-            if depth > DEPTH {
-                return true;
-            }
-        }
-    }
-    false
 }
 
 /// The URL of a page: what the fetcher says, else its source where that is one.

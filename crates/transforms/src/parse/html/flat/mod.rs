@@ -6,9 +6,11 @@
 //! careful to answer `None` where they are not sure to give what the whole machinery gives.
 
 mod build;
+mod rules;
 pub(super) mod select;
 mod tags;
 mod text;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,7 @@ const NONE: u32 = u32::MAX;
 pub(super) fn needs_no_end(name: &[u8]) -> bool {
     tags::known(name).is_some_and(|tag| {
         tags::is_void(tag)
-            || tags::is_implied_end(tag)
+            || matches!(tag, tags::DD | tags::DT | tags::LI | tags::OPTION | tags::P)
             || matches!(tag, tags::TR | tags::TD | tags::TH | tags::TBODY)
     })
 }
@@ -42,6 +44,9 @@ struct Node {
     parent: u32,
     /// The element before it with the same parent.
     prev: u32,
+    /// Its number among the elements with the same parent, from 1, and how many elements it has.
+    number: u32,
+    children: u32,
     attrs: (u32, u32),
     class: u32,
     id: u32,
@@ -57,6 +62,8 @@ impl Node {
         end: NONE,
         parent: NONE,
         prev: NONE,
+        number: 1,
+        children: 0,
         attrs: (0, 0),
         class: NONE,
         id: NONE,

@@ -90,27 +90,47 @@ impl Selector {
 
 impl Complex {
     fn matches(&self, page: &Page<'_>, node: &Node) -> bool {
-        self.last.matches(page, node) && reaches(page, node, &self.before)
+        self.last.matches(page, node) && reach(page, node, &self.before) == Reach::Whole
     }
 }
 
-/// Whether the parts before `node` match, in some way.
-fn reaches(page: &Page<'_>, node: &Node, before: &[(Combinator, Compound)]) -> bool {
-    let Some(((combinator, compound), rest)) = before.split_first() else { return true };
+/// How far the parts before an element match. What does not match tells whether another place for the
+/// part after it could help: without that, each part would be tried with each element above, and the time
+/// would grow with the power of the depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Whole,
+    /// Another element before, in the same list, might do.
+    Later,
+    /// Another element above might do.
+    Above,
+    /// None would.
+    Nowhere,
+}
+
+fn reach(page: &Page<'_>, node: &Node, before: &[(Combinator, Compound)]) -> Reach {
+    let Some(((combinator, compound), rest)) = before.split_first() else { return Reach::Whole };
     let up = matches!(combinator, Combinator::Descendant | Combinator::Child);
-    let once = matches!(combinator, Combinator::Child | Combinator::Next);
     let mut at = if up { node.parent } else { node.prev };
-    while at != NONE {
-        let node = &page.nodes[at as usize];
-        if compound.matches(page, node) && reaches(page, node, rest) {
-            return true;
+    loop {
+        if at == NONE {
+            return if up { Reach::Nowhere } else { Reach::Above };
         }
-        if once {
-            return false;
+        let node = &page.nodes[at as usize];
+        let reached = match (compound.matches(page, node), combinator) {
+            (true, _) => reach(page, node, rest),
+            (false, Combinator::Descendant | Combinator::Child) => Reach::Above,
+            (false, Combinator::Next | Combinator::Later) => Reach::Later,
+        };
+        match (reached, combinator) {
+            (Reach::Whole | Reach::Nowhere, _) => return reached,
+            (_, Combinator::Descendant) | (Reach::Later, Combinator::Later) => {}
+            // Whatever is beside or above it, the part after it must find another place.
+            (_, Combinator::Child) => return Reach::Above,
+            (reached, Combinator::Next | Combinator::Later) => return reached,
         }
         at = if up { node.parent } else { node.prev };
     }
-    false
 }
 
 impl Compound {
@@ -174,33 +194,13 @@ impl AttrTest {
 
 impl Place {
     fn holds(self, page: &Page<'_>, node: &Node) -> bool {
-        let number = if self.from_end { from_end(page, node) } else { from_start(page, node) };
-        let steps = number - self.b;
+        let number = match page.nodes.get(node.parent as usize) {
+            Some(parent) if self.from_end => parent.children - node.number + 1,
+            _ => node.number,
+        };
+        let steps = i64::from(number) - self.b;
         if self.a == 0 { steps == 0 } else { steps % self.a == 0 && steps / self.a >= 0 }
     }
-}
-
-fn from_start(page: &Page<'_>, node: &Node) -> i64 {
-    let mut number = 1;
-    let mut at = node.prev;
-    while at != NONE {
-        number += 1;
-        at = page.nodes[at as usize].prev;
-    }
-    number
-}
-
-fn from_end(page: &Page<'_>, node: &Node) -> i64 {
-    // The root has no siblings.
-    let Some(parent) = page.nodes.get(node.parent as usize) else { return 1 };
-    let mut number = 1;
-    let mut at = node.end;
-    while at < parent.end {
-        let next = &page.nodes[at as usize];
-        number += i64::from(next.is_element());
-        at = next.end;
-    }
-    number
 }
 
 /// Attributes whose values HTML compares whatever their case.
