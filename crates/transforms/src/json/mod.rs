@@ -5,6 +5,7 @@
 //! exact value, records that share their names, and errors with line and column.
 
 mod reader;
+mod scalars;
 mod stream;
 
 #[cfg(test)]
