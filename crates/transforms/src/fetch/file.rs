@@ -1,12 +1,15 @@
 //! `file.FileFetcher`: files of the machine, whole or by a pattern.
 
 use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{
     BuildContext, BuildErrors, Definition, Emitter, Fetcher, Payload, RawItem, Record, StageContext,
     StageError, Transform, Value, fetcher,
 };
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,7 +19,8 @@ use serde::Deserialize;
 pub(crate) struct FileFetcherKwargs {
     /// The file, or a pattern: `*` and `?` stay within a folder, `**` goes through folders, `[a-c]` is one
     /// of these characters. Files come in the order of their paths. A relative path starts at the working
-    /// directory. A pattern without a match is an error, as a missing file is.
+    /// directory. A pattern without a match is an error, as a missing file is; so are folders, devices,
+    /// sockets, and pipes that nobody writes to.
     path: String,
     /// What the items say they come from (default: the path of each file).
     source: Option<String>,
@@ -142,24 +146,52 @@ type Facts = Option<(u64, Option<chrono::DateTime<chrono::Utc>>)>;
 
 fn open(path: &Path) -> Result<(Payload, Facts), StageError> {
     let place = || path.display().to_string();
-    let file = File::open(path).map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let refused = StageError::item("the file cannot be read").at(place()).caused_by(error);
         if missing { refused.hint("relative paths start at the working directory") } else { refused }
-    })?;
-    let meta = file
-        .metadata()
-        .map_err(|error| StageError::item("the file cannot be read").at(place()).caused_by(error))?;
-    if meta.is_dir() {
+    };
+    let meta = std::fs::metadata(path).map_err(unreadable)?;
+    let kind = meta.file_type();
+    if kind.is_dir() {
         let hint = format!("`{}` takes the files in it", path.join("*").display());
         return Err(StageError::item("it is a folder, not a file").at(place()).hint(hint));
     }
-    if meta.is_file() {
+    // To open or read one of these could wait for ever, or never end.
+    let other = if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else if kind.is_fifo() {
+        return match open_pipe(path).map_err(unreadable)? {
+            Some(payload) => Ok((payload, None)),
+            None => {
+                let hint = "start the program that writes to it first";
+                Err(StageError::item("it is a pipe, and nobody writes to it").at(place()).hint(hint))
+            }
+        };
+    } else {
+        File::open(path).map_err(unreadable)?;
         let facts = Some((meta.len(), meta.modified().ok().map(Into::into)));
         return Ok((Payload::File(path.to_owned()), facts));
-    }
-    // A pipe or a device can be opened and read only once.
-    Ok((Payload::Reader(Box::new(file)), None))
+    };
+    let hint = "`exec.CommandFetcher` takes what a program gives";
+    Err(StageError::item(format!("it is {other}, not a file")).at(place()).hint(hint))
+}
+
+/// Opens a pipe, which can be read only once; `None` where nobody writes to it.
+fn open_pipe(path: &Path) -> std::io::Result<Option<Payload>> {
+    let mut pipe = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    // Without a writer a pipe has ended; with one there is something to read, or to wait for.
+    let mut first = [0; 1];
+    let read = match pipe.read(&mut first) {
+        Ok(0) => return Ok(None),
+        Ok(read) => read,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? - OFlags::NONBLOCK)?;
+    Ok(Some(Payload::Reader(Box::new(std::io::Cursor::new(first).take(read as u64).chain(pipe)))))
 }
 
 fn metadata(path: &Path, shown: String, facts: Facts) -> Record {
@@ -257,6 +289,49 @@ mod tests {
         done.succeeded();
         let letters = std::fs::read_to_string(folder.path().join("dead_letters/test.jsonl")).unwrap();
         assert!(letters.contains("none.csv"), "{letters}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_an_error_at_once() {
+        let folder = folder();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        let cases = [
+            (pipe.clone(), "it is a pipe, and nobody writes to it"),
+            (folder.path().join("socket"), "it is a socket, not a file"),
+            (PathBuf::from("/dev/zero"), "it is a device, not a file"),
+            (PathBuf::from("/dev/tty"), "it is a device, not a file"),
+        ];
+        for (path, expected) in cases {
+            let done = run("file.FileFetcher", json!({"path": path})).await;
+            assert!(done.error().contains(expected), "{}", done.error());
+            assert!(done.error().contains(&path.display().to_string()), "{}", done.error());
+        }
+        // The others of a pattern are read.
+        let kwargs = json!({"path": folder.path().join("*")});
+        let chain = Chain::new().stage_with("f", build("file.FileFetcher", kwargs), OnError::Skip);
+        let done = run_chain(chain, RunContext::new(options_in(folder.path()))).await;
+        done.succeeded();
+        assert_eq!(done.report.stages[0].errors, 2);
+        assert_eq!(done.texts(), ["a", "b", "odd", "x"]);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_somebody_writes_to_is_read() {
+        let folder = folder();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for text in ["", "abc"] {
+            // An end that is open for both can be opened without waiting for the other.
+            let mut pipe = File::options().read(true).write(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
+            let fetched = run("file.FileFetcher", json!({"path": path})).await;
+            std::io::Write::write_all(&mut pipe, b"def").unwrap();
+            drop(pipe);
+            fetched.succeeded();
+            assert_eq!(fetched.texts(), [format!("{text}def")]);
+        }
     }
 
     #[test]

@@ -10,8 +10,14 @@ use pipeline_core::{Payload, SpooledFile};
 use reqwest::Response;
 use tokio::io::AsyncWriteExt;
 
-/// Bodies up to this size stay in memory.
+/// Bodies up to this size stay in memory, where they are not too many.
 pub(crate) const IN_MEMORY: usize = 1 << 20;
+
+/// What all bodies that wait to be read may take in memory, about.
+const ALL_IN_MEMORY: usize = 256 << 20;
+
+/// Bodies up to this size stay in memory, however many they are.
+const ALWAYS_IN_MEMORY: usize = 16 << 10;
 
 /// A file that is older than this was left by a process that was killed.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -57,12 +63,19 @@ pub(super) enum BodyError {
 #[derive(Debug, Clone)]
 pub(crate) struct Spool {
     folder: PathBuf,
+    in_memory: usize,
 }
 
 impl Spool {
     /// In this state folder, which need not exist yet.
     pub(crate) fn in_state_dir(state_dir: &Path) -> Self {
-        Self { folder: state_dir.join("spool") }
+        Self { folder: state_dir.join("spool"), in_memory: IN_MEMORY }
+    }
+
+    /// The same for so many bodies that may wait at a time: the more, the smaller those in memory.
+    pub(crate) fn for_waiting(self, bodies: usize) -> Self {
+        let in_memory = (ALL_IN_MEMORY / bodies.max(1)).clamp(ALWAYS_IN_MEMORY, IN_MEMORY);
+        Self { in_memory, ..self }
     }
 
     /// Reads a body of at most `max` decoded bytes.
@@ -118,7 +131,7 @@ pub(crate) struct BodyWriter<'a> {
 impl<'a> BodyWriter<'a> {
     /// A writer for a body of about this length.
     pub(crate) fn new(spool: &'a Spool, length: u64, now: DateTime<Utc>) -> Self {
-        let room = usize::try_from(length).unwrap_or(IN_MEMORY).min(IN_MEMORY);
+        let room = usize::try_from(length).unwrap_or(spool.in_memory).min(spool.in_memory);
         Self { spool, now, memory: Vec::with_capacity(room), file: None, length: 0 }
     }
 
@@ -129,7 +142,7 @@ impl<'a> BodyWriter<'a> {
     pub(crate) async fn write(&mut self, part: &[u8]) -> io::Result<()> {
         self.length += part.len() as u64;
         if self.file.is_none() {
-            if self.memory.len() + part.len() <= IN_MEMORY {
+            if self.memory.len() + part.len() <= self.spool.in_memory {
                 self.memory.extend_from_slice(part);
                 return Ok(());
             }
@@ -187,6 +200,13 @@ mod tests {
             assert_eq!(matches!(body, Body::Spooled(..)), spooled, "{size}");
             assert_eq!(body.len(), size as u64);
             assert_eq!(body.into_payload().into_bytes(u64::MAX).unwrap(), vec![7; size]);
+        }
+        for (bodies, size) in [(4, IN_MEMORY), (1024, 256 << 10), (1_000_000, ALWAYS_IN_MEMORY)] {
+            let spool = spool.clone().for_waiting(bodies);
+            for (size, spooled) in [(size, false), (size + 1, true)] {
+                let body = write(&spool, size, DateTime::UNIX_EPOCH).await;
+                assert_eq!(matches!(body, Body::Spooled(..)), spooled, "{bodies} bodies of {size}");
+            }
         }
         assert_eq!(std::fs::read_dir(&spool.folder).unwrap().count(), 0);
         let mut writer = BodyWriter::new(&spool, 0, DateTime::UNIX_EPOCH);

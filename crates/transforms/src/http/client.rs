@@ -77,6 +77,10 @@ impl Answer {
     }
 }
 
+/// Bodies that may wait to be taken for each request in flight: lists are ahead of the first, and pages of
+/// each wait for those before them.
+const WAITING: usize = 20;
+
 /// Makes requests for one stage of one run.
 pub(crate) struct Client {
     options: ClientOptions,
@@ -107,7 +111,8 @@ impl Client {
         Ok(Self {
             plain: build(&options, &shared, config)?,
             encrypted: OnceLock::new(),
-            spool: Spool::in_state_dir(ctx.state_dir()),
+            spool: Spool::in_state_dir(ctx.state_dir())
+                .for_waiting(options.concurrency.saturating_mul(WAITING)),
             permits: Semaphore::new(options.concurrency.max(1)),
             token: product_token(&options.user_agent),
             ctx: ctx.clone(),

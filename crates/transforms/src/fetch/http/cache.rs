@@ -64,10 +64,20 @@ pub(super) struct Cache {
 
 impl Cache {
     /// For the stage that makes these requests. Called when the chain is connected, before any stage runs.
-    pub(super) fn new(identity: &impl Hash, ctx: &StageContext) -> Self {
+    /// Stages that make the same ones, and may follow different links of the answers, are told apart by
+    /// their order.
+    pub(super) fn new(identity: u64, ctx: &StageContext) -> Self {
         let shared = ctx.resource(Shared::default);
-        let prefix = hash(identity).to_be_bytes();
-        shared.prefixes.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
+        let mut prefixes = shared.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut twins = 0_u32;
+        let prefix = loop {
+            let prefix = stable_hash(&(identity, twins)).to_be_bytes();
+            if prefixes.insert(prefix) {
+                break prefix;
+            }
+            twins += 1;
+        };
+        drop(prefixes);
         Self { shared, ctx: ctx.clone(), prefix }
     }
 
@@ -188,7 +198,7 @@ impl Cache {
     fn key(&self, kind: u8, request: &str, piece: Option<usize>) -> Bytes {
         let mut key = self.prefix.to_vec();
         key.push(kind);
-        key.extend(hash(&request).to_be_bytes());
+        key.extend(stable_hash(&request).to_be_bytes());
         if let Some(piece) = piece {
             key.extend(u32::try_from(piece).unwrap_or(u32::MAX).to_be_bytes());
         }
@@ -201,7 +211,7 @@ fn pieces(length: u64) -> usize {
 }
 
 /// A hash that stays the same from run to run. Where another build computes it otherwise, all is fetched anew.
-fn hash(value: &(impl Hash + ?Sized)) -> u64 {
+pub(super) fn stable_hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -212,7 +222,7 @@ fn describe(request: &Request) -> String {
     let mut headers: Vec<(&str, &[u8])> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     headers.sort_unstable();
-    format!("{} {} {:016x}", request.method, request.url, hash(&headers))
+    format!("{} {} {:016x}", request.method, request.url, stable_hash(&headers))
 }
 
 /// The `Link` headers as one.

@@ -182,7 +182,7 @@ impl Transform for HttpFetcher {
         let Self { plan, each } = *self;
         // Before any stage runs, so that each knows which others keep something.
         let keeps = plan.conditional && is_of_use(&ctx);
-        let cache = keeps.then(|| Cache::new(&plan.target.identity(), &ctx));
+        let cache = keeps.then(|| Cache::new(plan.target.identity(), &ctx));
         match each {
             None => fetcher(Once { plan, cache }).connect(input, ctx),
             Some(each) => ItemStream::generate(move |out| for_each(plan, cache, each, input, ctx, out)),

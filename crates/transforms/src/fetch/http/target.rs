@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::cache::stable_hash;
 use super::kwargs::{AuthKwargs, HttpFetcherKwargs};
 use super::paginate::add_parameters;
 use crate::http::{Auth, Request, is_secret, parse_url};
@@ -22,6 +23,8 @@ pub(super) struct Target {
     auth: Option<HeaderValue>,
     /// What must never be written down.
     secrets: Vec<String>,
+    /// The hash of all that the file says about the requests.
+    identity: u64,
 }
 
 /// A text of the file.
@@ -55,6 +58,7 @@ pub(super) struct Occasion<'a> {
 impl Target {
     /// Checks and compiles the parts of `kwargs` that make requests, and takes them out.
     pub(super) fn new(kwargs: &mut HttpFetcherKwargs, templates: bool, errors: &mut BuildErrors) -> Self {
+        let identity = identity(kwargs);
         let method = Method::from_bytes(kwargs.method.trim().to_ascii_uppercase().as_bytes());
         let method = method.unwrap_or_else(|_| {
             errors.push("method", format!("`{}` is not a method of HTTP", kwargs.method));
@@ -65,12 +69,14 @@ impl Target {
             (urls(kwargs, templates, errors), headers(kwargs, templates, &mut secrets, errors));
         let params = std::mem::take(&mut kwargs.params);
         let params = params.iter().map(|(name, value)| {
-            (name.to_owned(), Tree::new(value, templates, &format!("params.{name}"), errors))
+            let path = format!("params.{name}");
+            refuse_nested(value, &path, errors);
+            (name.to_owned(), Tree::new(value, templates, &path, errors))
         });
         let params = params.collect();
         let body = body(kwargs, templates, errors);
         let auth = auth(kwargs.auth.take(), &mut secrets, errors);
-        Self { method, urls, headers, params, body, auth, secrets }
+        Self { method, urls, headers, params, body, auth, secrets, identity }
     }
 
     /// Keeps the secrets of the file out of everything that is written down.
@@ -80,13 +86,9 @@ impl Target {
         }
     }
 
-    /// What tells this stage from others of its kind: the URLs that it asks for.
-    pub(super) fn identity(&self) -> Vec<String> {
-        let urls = self.urls.iter().map(|url| match url {
-            Text::Literal(text) => text.clone(),
-            Text::Template(template) => template.source().to_owned(),
-        });
-        std::iter::once(self.method.to_string()).chain(urls).collect()
+    /// What tells this stage from others of its kind: all that its requests are made of.
+    pub(super) fn identity(&self) -> u64 {
+        self.identity
     }
 
     /// The requests.
@@ -142,6 +144,33 @@ impl Target {
                 }
             }
         })
+    }
+}
+
+/// The hash of what the file says about the requests. It holds secrets, and so nothing but the hash is kept.
+fn identity(kwargs: &HttpFetcherKwargs) -> u64 {
+    let HttpFetcherKwargs { method, url, urls, headers, params, json, body, auth, user_agent, .. } = kwargs;
+    stable_hash(&format!("{:?}", (method, url, urls, headers, params, json, body, auth, user_agent)))
+}
+
+/// A parameter of a query is a value, or a list of them.
+fn refuse_nested(value: &Value, path: &str, errors: &mut BuildErrors) {
+    let wrong = |what: &str| {
+        format!("a parameter is a text, a number, a boolean, null, or a list of them, not {what}")
+    };
+    match value {
+        Value::Object(_) => errors.push(path, wrong("a map")),
+        Value::Array(list) => {
+            for (at, value) in list.iter().enumerate() {
+                let path = format!("{path}[{at}]");
+                match value {
+                    Value::Object(_) => errors.push(path, wrong("a map in a list")),
+                    Value::Array(_) => errors.push(path, wrong("a list in a list")),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
     }
 }
 

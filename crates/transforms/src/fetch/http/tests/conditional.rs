@@ -199,3 +199,42 @@ async fn damage_is_repaired_by_asking_again() {
     assert_eq!(done.texts(), ["whole"]);
     assert_eq!(server.hits("/x"), 3);
 }
+
+#[tokio::test]
+async fn stages_that_ask_the_same_url_otherwise_keep_their_own() {
+    let server = HttpServer::start().await;
+    server.handle(|request| {
+        let said = |name: &str| request.header(name).unwrap_or("-").to_owned();
+        // An echo of a secret would be kept with the body.
+        let who = said("authorization").len();
+        let text = format!("{} {} {who} {}", request.path_and_query(), said("accept"), said("user-agent"));
+        Some(Answer::text(text.clone()).etag(&format!("\"{text}\"")))
+    });
+    let cases = [
+        (json!({"headers": {"accept": "text/csv"}}), json!({"headers": {"accept": "text/html"}})),
+        (json!({"auth": {"bearer": "ann"}}), json!({"auth": {"bearer": "bo"}})),
+        (json!({"auth": {"basic": {"username": "a", "password": "secret-1"}}}), json!({})),
+        (json!({"user_agent": "one"}), json!({"user_agent": "two"})),
+        (json!({"params": {"a": 1}}), json!({"params": {"a": 2}})),
+        // Twins, of which each may follow other links.
+        (json!({}), json!({})),
+    ];
+    for (one, other) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let mut texts = Vec::new();
+        for round in 0..3 {
+            let chain = Chain::new()
+                .stage(CLASS, build(CLASS, kwargs(&server, "/x", one.clone())))
+                .stage(CLASS, build(CLASS, kwargs(&server, "/x", other.clone())));
+            let done = run_chain(chain, RunContext::new(options(folder.path()))).await;
+            done.succeeded();
+            assert_eq!(unmodified(&done), [round > 0, round > 0], "{one} and {other}, round {round}");
+            texts.push(done.texts());
+        }
+        assert_eq!(texts[0], texts[1]);
+        assert_eq!(texts[0], texts[2]);
+        let stored = std::fs::read(folder.path().join("test.db")).unwrap();
+        assert!(memchr::memmem::find(&stored, b"secret-1").is_none());
+        assert!(memchr::memmem::find(&stored, b"Bearer").is_none());
+    }
+}

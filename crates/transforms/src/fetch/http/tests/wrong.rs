@@ -51,6 +51,15 @@ fn what_is_wrong_is_said_with_its_place() {
             json!({"url": url, "skip_unchanged": true, "conditional": false}),
             "skip_unchanged: without `conditional`",
         ),
+        (
+            json!({"url": url, "params": {"filter": {"a": 1}}}),
+            "params.filter: a parameter is a text, a number, a boolean, null, or a list of them, not a map",
+        ),
+        (json!({"url": url, "params": {"f": [1, {"a": 1}]}}), "params.f[1]: a parameter is"),
+        (
+            json!({"url": url, "for_each": true, "params": {"f": [["{{ content.a }}"]]}}),
+            "params.f[0]: a parameter is",
+        ),
         (json!({"url": url, "timeuot": 5}), "timeuot"),
     ];
     for (kwargs, expected) in cases {
