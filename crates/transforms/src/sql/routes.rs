@@ -118,7 +118,7 @@ fn default_spec(topic: &str) -> TableSpec {
 
 fn history_spec(main: &TableSpec) -> TableSpec {
     let name = format!("{}_history", main.name);
-    TableSpec { schema: main.schema.clone(), name, ..TableSpec::default() }
+    TableSpec { schema: main.schema.clone(), name, texts: &HISTORY, ..TableSpec::default() }
 }
 
 fn entry(topic: &str, kwargs: &TableKwargs, dialect: Dialect, path: &str) -> Result<Entry, BuildErrors> {

@@ -42,6 +42,8 @@ pub(crate) struct TableSpec {
     pub(crate) key: Vec<String>,
     pub(crate) first_seen: Option<String>,
     pub(crate) last_seen: Option<String>,
+    /// The columns that are of text whatever comes first, such as nulls.
+    pub(crate) texts: &'static [&'static str],
 }
 
 impl TableSpec {
@@ -353,7 +355,8 @@ impl Staging {
             .hint("are the fields' names data? nest them in one field, which is kept as JSON"));
         }
         let column = table.columns.len() as u32;
-        table.columns.push(StagedColumn { name: name.to_owned(), kinds: Kinds::NONE });
+        let kinds = if table.spec.texts.contains(&name) { Kinds::TEXT } else { Kinds::NONE };
+        table.columns.push(StagedColumn { name: name.to_owned(), kinds });
         table.by_name.insert(lookup, column);
         Ok(column)
     }

@@ -179,6 +179,27 @@ async fn a_removal_takes_what_came_before_it_only() {
 }
 
 #[tokio::test]
+async fn the_columns_of_a_history_are_of_text_whatever_comes_first() {
+    let expected = json!([
+        ["k", "INTEGER"],
+        ["change", "TEXT"],
+        ["old", "TEXT"],
+        ["new", "TEXT"],
+        ["changed_fields", "TEXT"],
+        ["event_timestamp", "TEXT"],
+    ]);
+    let diffs = [
+        json!({"change": "new", "k": 1, "old": null, "new": {"k": 1}, "changed_fields": null, "event_timestamp": "2024-01-01T00:00:00Z"}),
+        json!({"change": "removed", "k": 1, "old": {"k": 1}, "new": null, "changed_fields": null}),
+    ];
+    for first in diffs {
+        let bench = bench(json!({"t": {"key": ["k"], "history": true}}));
+        run(&bench, json!([["t.diff", first]])).await;
+        assert_eq!(types(&bench, "t_history"), expected, "{first}");
+    }
+}
+
+#[tokio::test]
 async fn a_history_of_ones_own_goes_on() {
     let tables = json!({
         "t": {"key": ["k"], "history": true},
