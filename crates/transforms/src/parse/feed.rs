@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use feed_rs::model::{Entry, FeedType, Person, Text};
+use feed_rs::model::{Entry, Feed, FeedType, Person, Text};
 use feed_rs::parser::{Builder, ParseErrorKind, ParseFeedError};
 use pipeline_core::{
     BuildContext, BuildErrors, Definition, ParsedItem, Parser, ParserOutput, RawItem, Record, Shape,
@@ -79,15 +79,16 @@ impl Parser for FeedParser {
         if text.len() as u64 > FEED {
             return Err(rows.failed(format!("is larger than {} MiB", FEED >> 20)));
         }
-        let base = page_url(&rows.metadata, &rows.source);
-        let feed = Builder::new()
-            .base_uri(base.as_ref().map(Url::as_str))
-            .sanitize_content(false)
-            // An entry without an id has none: a made-up one would only look like a key.
-            .id_generator(|_, _, _| String::new())
-            .build()
-            .parse(without_declaration(&text))
-            .map_err(|error| failed(&rows, error))?;
+        let mut base = page_url(&rows.metadata, &rows.source);
+        let text = without_declaration(&text);
+        let mut feed = read(text, base.as_ref()).map_err(|error| failed(&rows, error))?;
+        if base.is_none() && feed.entries.iter().any(has_relative_link) {
+            // The feed was read from a file: what it says about itself is all that is known of its place.
+            base = own_url(&feed);
+            if base.is_some() {
+                feed = read(text, base.as_ref()).map_err(|error| failed(&rows, error))?;
+            }
+        }
         let meta = self.meta.values(&rows.metadata);
         for entry in feed.entries {
             let mut values = values(entry, &feed.feed_type, base.as_ref());
@@ -100,6 +101,35 @@ impl Parser for FeedParser {
         }
         Ok(())
     }
+}
+
+/// Reads a feed. Links are relative to the nearest `xml:base`, and that to the base.
+fn read(text: &[u8], base: Option<&Url>) -> Result<Feed, ParseFeedError> {
+    Builder::new()
+        .base_uri(base.map(Url::as_str))
+        .sanitize_content(false)
+        // An entry without an id has none: a made-up one would only look like a key.
+        .id_generator(|_, _, _| String::new())
+        .build()
+        .parse(text)
+}
+
+/// The URL of a feed by its own account: its own link, else that of the site.
+fn own_url(feed: &Feed) -> Option<Url> {
+    let named = |rel: &[Option<&str>]| {
+        let links = feed.links.iter().filter(|link| rel.contains(&link.rel.as_deref()));
+        links.filter_map(|link| Url::parse(trim(&link.href)).ok()).find(|url| !url.cannot_be_a_base())
+    };
+    let site = || named(&[Some("alternate"), None]);
+    match feed.feed_type {
+        // Both are read, without a name, and the feed's own is the last.
+        FeedType::JSON => feed.links.last().and_then(|link| Url::parse(trim(&link.href)).ok()).or_else(site),
+        _ => named(&[Some("self")]).or_else(site),
+    }
+}
+
+fn has_relative_link(entry: &Entry) -> bool {
+    link_of(entry).is_some_and(|link| Url::parse(link).is_err())
 }
 
 /// The text is decoded already, and the declaration would have it decoded again.
@@ -130,12 +160,7 @@ fn values(entry: Entry, kind: &FeedType, base: Option<&Url>) -> Vec<Value> {
         FeedType::Atom | FeedType::JSON => entry.updated,
         _ => None,
     };
-    let link = entry
-        .links
-        .iter()
-        .find(|link| link.rel.as_deref().is_none_or(|rel| rel == "alternate"))
-        .or_else(|| entry.links.first())
-        .map(|link| absolute(trim(&link.href), base));
+    let link = link_of(&entry).map(|link| absolute(link, base));
     let authors: Vec<String> = entry.authors.iter().filter_map(name).collect();
     vec![
         text(&entry.id),
@@ -147,6 +172,13 @@ fn values(entry: Entry, kind: &FeedType, base: Option<&Url>) -> Vec<Value> {
         entry.summary.as_ref().map_or(Value::Null, content_of),
         entry.content.and_then(|content| content.body).map_or(Value::Null, |body| text(&body)),
     ]
+}
+
+/// The link of an entry, as it is written.
+fn link_of(entry: &Entry) -> Option<&str> {
+    let mut links = entry.links.iter();
+    let page = links.find(|link| link.rel.as_deref().is_none_or(|rel| rel == "alternate"));
+    page.or_else(|| entry.links.first()).map(|link| trim(&link.href))
 }
 
 fn text(text: &str) -> Value {
@@ -227,6 +259,125 @@ mod tests {
             done.succeeded();
             assert_eq!(done.contents().join(" "), expected);
         }
+    }
+
+    /// The links of a feed that came from this URL, or from a file.
+    async fn links(feed: &str, url: Option<&str>) -> String {
+        let metadata: Record = match url {
+            Some(url) => [("url", url)].into_iter().collect(),
+            None => [("path", "data/feed.xml")].into_iter().collect(),
+        };
+        let raw = RawItem {
+            source: "data/feed.xml".into(),
+            payload: Payload::from(feed.to_owned()),
+            fetched_at: chrono::DateTime::UNIX_EPOCH,
+            metadata,
+        };
+        let kwargs = json!({"topic": "t"});
+        let done = run_on(vec![Item::from(raw)], "feed.FeedParser", kwargs, OnError::Fail, options()).await;
+        done.succeeded();
+        let links = done.parsed().map(|item| item.content.get_str("link").unwrap_or("null").to_owned());
+        links.collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn links_are_absolute() {
+        let from = Some("http://news.example/feeds/rss.xml");
+        let rss = |head: &str, item: &str| {
+            format!(
+                r#"<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel>{head}<item>{item}</item></channel></rss>"#
+            )
+        };
+        let atom = |head: &str, entry: &str| {
+            format!(r#"<feed xmlns="http://www.w3.org/2005/Atom"{head}<entry>{entry}</entry></feed>"#)
+        };
+        let own = r#"<atom:link rel="self" href="http://own.example/f/rss.xml"/>"#;
+        let site = "<link>http://site.example/start/</link>";
+        let json = |head: &str| {
+            format!(
+                r#"{{"version":"https://jsonfeed.org/version/1.1","title":"N",{head}"items":[{{"id":"1","url":"a"}}]}}"#
+            )
+        };
+        let cases = [
+            (rss("", "<link>a</link>"), from, "http://news.example/feeds/a"),
+            (rss(site, "<link>/a</link>"), from, "http://news.example/a"),
+            (rss(site, "<link>a</link>"), None, "http://site.example/start/a"),
+            (rss(site, "<link>//cdn.example/a</link>"), None, "http://cdn.example/a"),
+            (rss(&format!("{site}{own}"), "<link>a</link>"), None, "http://own.example/f/a"),
+            (rss(&format!("{own}{site}"), "<link>?p=1</link>"), None, "http://own.example/f/rss.xml?p=1"),
+            (rss("<link>/start/</link>", "<link>a</link>"), None, "a"),
+            (rss("", "<link>a</link>"), None, "a"),
+            (rss("", "<link>https://other.example/a</link>"), None, "https://other.example/a"),
+            (
+                rss(site, r#"<link xml:base="http://base.example/b/">a</link>"#),
+                from,
+                "http://base.example/b/a",
+            ),
+            (atom(">", r#"<link href="a"/>"#), from, "http://news.example/feeds/a"),
+            (
+                atom(r#" xml:base="http://base.example/b/">"#, r#"<link href="a"/>"#),
+                from,
+                "http://base.example/b/a",
+            ),
+            (
+                atom(r#" xml:base="http://base.example/b/">"#, r#"<link href="a"/>"#),
+                None,
+                "http://base.example/b/a",
+            ),
+            (atom(r#" xml:base="sub/">"#, r#"<link href="a"/>"#), from, "http://news.example/feeds/sub/a"),
+            (
+                atom(
+                    r#" xml:base="sub/"><link rel="self" href="http://own.example/f/"/>"#,
+                    r#"<link href="a"/>"#,
+                ),
+                None,
+                "http://own.example/f/sub/a",
+            ),
+            (
+                atom(r#"><link rel="alternate" href="http://site.example/s/"/>"#, r#"<link href="a"/>"#),
+                None,
+                "http://site.example/s/a",
+            ),
+            (
+                atom(r#"><link href="http://site.example/s/"/>"#, r#"<link href="a"/>"#)
+                    .replace("<entry>", r#"<entry xml:base="http://base.example/e/">"#),
+                None,
+                "http://base.example/e/a",
+            ),
+            (
+                atom(r#"><link href="http://site.example/s/"/>"#, r#"<link href="a"/>"#)
+                    .replace("<entry>", r#"<entry xml:base="deep/">"#),
+                None,
+                "http://site.example/s/deep/a",
+            ),
+            (json(""), from, "http://news.example/feeds/a"),
+            (json(r#""home_page_url":"http://site.example/s/","#), None, "http://site.example/s/a"),
+            (
+                json(
+                    r#""home_page_url":"http://site.example/s/","feed_url":"http://own.example/f/feed.json","#,
+                ),
+                None,
+                "http://own.example/f/a",
+            ),
+        ];
+        for (feed, url, expected) in cases {
+            assert_eq!(links(&feed, url).await, expected, "{url:?} {feed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn entities_that_a_feed_defines_are_not_followed() {
+        let mut entities = r#"<!ENTITY l0 "lol">"#.to_owned();
+        for level in 1..=12 {
+            let inner = format!("&l{};", level - 1).repeat(10);
+            entities.push_str(&format!(r#"<!ENTITY l{level} "{inner}">"#));
+        }
+        let rss = format!(
+            r#"<?xml version="1.0"?><!DOCTYPE rss [{entities}]><rss version="2.0"><channel><item><title>&l12;</title></item></channel></rss>"#
+        );
+        let done = parse(&rss).await;
+        done.succeeded();
+        assert_eq!(done.parsed().next().unwrap().content.get_str("title"), Some("&l12;"));
     }
 
     #[tokio::test]

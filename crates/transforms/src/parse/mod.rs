@@ -5,6 +5,7 @@ mod feed;
 mod html;
 mod json;
 mod meta;
+mod ordered_fields;
 mod regex;
 mod rows;
 mod spreadsheet;

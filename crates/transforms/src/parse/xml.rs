@@ -371,6 +371,15 @@ mod tests {
             ("<a>\n<b>1</b>\n<b>x</a>", "a.xml: is not XML: line 3: "),
             ("<a><b>1</b>", "a.xml: is not XML: line 1 (the document is cut off)"),
             ("<a><b>&me;</b></a>", "line 1: the entity `&me;` is not one of XML's own"),
+            (
+                "<!DOCTYPE a [<!ENTITY x \"xx\"><!ENTITY y \"&x;&x;\">]><a><b>&y;</b></a>",
+                "line 1: the entity `&y;` is not one of XML's own",
+            ),
+            ("<!DOCTYPE a [<!ENTITY x \"xx\">]><a><b c=\"&x;\"/></a>", "a.xml: is not XML: line 1: "),
+            (
+                "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a><b>&x;</b></a>",
+                "the entity `&x;` is not one of XML's own",
+            ),
             ("<a><b>&#xffffffff;</b></a>", "a.xml: is not XML: line 1: "),
             ("<a><b x=1>1</b></a>", "a.xml: is not XML: line 1: "),
         ];

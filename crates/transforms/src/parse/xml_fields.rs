@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::ordered_fields::{FieldSpec, OrderedFields};
 use super::xml::{Child, Node};
 use crate::convert::{FieldType, convert, trim};
 
@@ -134,42 +135,12 @@ pub(super) fn write(node: &Node, out: &mut String) {
     out.push_str(&format!("</{}>", node.name));
 }
 
-/// The fields in the order in which the file has them.
-#[derive(Debug)]
-pub(crate) struct Fields(pub(super) Vec<(String, FieldKwargs)>);
+/// The fields of a row.
+pub(crate) type Fields = OrderedFields<FieldKwargs>;
 
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map from names to paths")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(field) = map.next_entry()? {
-            fields.push(field);
-        }
-        Ok(Fields(fields))
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-impl JsonSchema for Fields {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "XmlFields".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let field = generator.subschema_for::<FieldKwargs>();
-        schemars::json_schema!({"type": "object", "additionalProperties": field, "minProperties": 1})
-    }
+impl FieldSpec for FieldKwargs {
+    const MAP: &'static str = "XmlFields";
+    const EXPECTED: &'static str = "a map from names to paths";
 }
 
 /// One field: a path, or a map.
