@@ -1,5 +1,6 @@
 //! What tests of several crates share.
 
+pub mod cluster;
 pub mod guide;
 pub mod http;
 pub mod postgres;

@@ -15,6 +15,17 @@ pub struct PostgresDatabase {
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// Looks for what a test with PostgreSQL needs; says that the test is skipped, or fails it, where that is absent.
+pub(crate) fn server_or_skip<T>(find: impl FnOnce() -> Option<T>, absent: &str) -> Option<T> {
+    let found = find();
+    if found.is_none() {
+        let required = std::env::var("REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
+        assert!(!required, "REQUIRE_POSTGRES=1, but {absent} (see .ci/postgres)");
+        println!("skipped: {absent}");
+    }
+    found
+}
+
 impl PostgresDatabase {
     /// Makes a database, if there is a server. Without one, a test has to pass after it has said that it is skipped,
     /// unless `REQUIRE_POSTGRES=1` wants it to fail.
@@ -22,15 +33,8 @@ impl PostgresDatabase {
     /// # Panics
     /// Where the server is required and absent, or cannot be used.
     pub async fn create() -> Option<Self> {
-        let Ok(server) = std::env::var("TEST_POSTGRES_URL") else {
-            let required = std::env::var("REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
-            assert!(
-                !required,
-                "REQUIRE_POSTGRES=1, but TEST_POSTGRES_URL names no server (see .ci/postgres)"
-            );
-            println!("skipped: TEST_POSTGRES_URL names no PostgreSQL server");
-            return None;
-        };
+        let server = || std::env::var("TEST_POSTGRES_URL").ok();
+        let server = server_or_skip(server, "TEST_POSTGRES_URL names no server")?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("scraper_test_{}_{number}", std::process::id());
         let database = PostgresDatabase { server, name };

@@ -20,12 +20,15 @@ macro_rules! write_tx {
     ($store:ident, |$c:ident| $body:expr) => {{
         let mut collisions = 0;
         loop {
-            let mut transaction = $store.begin().await?;
-            let done = {
-                let $c = transaction.connection();
-                $body.await
+            let transaction = async {
+                let mut transaction = $store.begin().await?;
+                let done = {
+                    let $c = transaction.connection();
+                    $body.await
+                };
+                transaction.end(done).await
             };
-            match transaction.end(done).await {
+            match crate::backend::postgres::pool::answered(transaction).await {
                 Err(error) if error.is_collision() && collisions < 5 => collisions += 1,
                 done => break done,
             }

@@ -15,6 +15,19 @@ use crate::error::StoreError;
 /// How long somebody waits for a connection that others use.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a transaction may take. The server itself ends a statement sooner: one that says nothing for so long is
+/// frozen, and nothing else would tell that, because its machine still takes what is sent to it.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// What a transaction came to, or that the server did not answer. Its connection is not used again then.
+pub(super) async fn answered<T>(
+    transaction: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(SILENCE, transaction)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unreachable("the server does not answer".to_owned())))
+}
+
 /// The connections. Unlike a pool for many users it tells at once, and in its own words, why none can be made.
 pub(super) struct Pool {
     connector: Connector,
