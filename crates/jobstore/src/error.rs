@@ -88,6 +88,15 @@ impl From<diesel::result::Error> for StoreError {
 /// A part of a message, and what it means.
 type Said = (&'static str, fn(String) -> StoreError);
 
+/// A statement that was prepared is not there, or one of another client is.
+fn pooled(message: String) -> StoreError {
+    StoreError::Database(format!(
+        "{message}: a pooler in between hands the connection to others after each transaction, and does not keep \
+         prepared statements apart; use PostgreSQL itself, a session pool, or PgBouncer 1.21 or newer with \
+         max_prepared_statements above 0"
+    ))
+}
+
 /// What databases say, in parts of their messages: neither driver passes on a code for these.
 const MESSAGES: &[Said] = &[
     // SQLite, which always speaks English.
@@ -104,6 +113,7 @@ const MESSAGES: &[Said] = &[
     ("no such column", StoreError::Database),
     ("syntax error", StoreError::Database),
     // PostgreSQL, where it speaks English.
+    ("prepared statement", pooled),
     ("deadlock detected", StoreError::Busy),
     ("statement timeout", StoreError::Busy),
     ("lock timeout", StoreError::Busy),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::ConnectionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -66,9 +67,11 @@ impl Connector {
             .await
             .map_err(|_| StoreError::Unreachable("the server does not answer".to_owned()))?
             .map_err(|error| StoreError::Unreachable(reason(&error)))?;
-        let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
-            .await
-            .map_err(|error| StoreError::Unreachable(error.to_string()))?;
+        let made = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        let mut connection = made.map_err(|error| match error {
+            ConnectionError::CouldntSetupConfiguration(error) => StoreError::from(error),
+            other => StoreError::Unreachable(other.to_string()),
+        })?;
         connection.batch_execute(SESSION).await?;
         Ok(connection)
     }

@@ -59,7 +59,7 @@ impl Drop for Store {
 pub(crate) async fn open(url: &PostgresUrl, options: &OpenOptions) -> Result<Store, OpenError> {
     let fail = |error: StoreError| OpenError::from_store(&url.shown, error);
     let connector = Connector::new(url)?;
-    // A session of its own: the lock belongs to the session, and a pooler in between might hand that to others.
+    // A session of its own: what it sets for the making of tables is not for others.
     let mut session = connector.connect().await.map_err(fail)?;
     match options.access {
         Access::Full => migrate(&mut session, url, options).await?,
@@ -112,24 +112,30 @@ async fn migrate(
     }
 }
 
+/// The lock and the settings end with their transaction, and so belong to it also where a pooler hands the session to
+/// others in between.
 async fn migrate_locked(session: &mut AsyncPgConnection, now: i64) -> Result<Version, StoreError> {
-    session
-        .batch_execute(&format!(
-            "SET statement_timeout = '10min'; SET lock_timeout = '2min'; \
-             SET idle_in_transaction_session_timeout = '10min'; SELECT pg_advisory_lock({MIGRATION_LOCK})"
-        ))
-        .await?;
-    // The lock ends with the session, also when something goes wrong now.
-    session.batch_execute(NOTES).await?;
-    let version = schema_version::version(session).await?;
-    for migration in schema_version::pending(version) {
+    loop {
         AnsiTransactionManager::begin_transaction(session).await?;
-        session.batch_execute(migration.postgres).await?;
-        schema_version::note(session, migration, now).await?;
+        session
+            .batch_execute(&format!(
+                "SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '2min'; \
+                 SET LOCAL idle_in_transaction_session_timeout = '10min'; \
+                 SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); {NOTES}"
+            ))
+            .await?;
+        // Another process may have been faster.
+        let version = schema_version::version(session).await?;
+        let next = schema_version::pending(version).first();
+        if let Some(migration) = next {
+            session.batch_execute(migration.postgres).await?;
+            schema_version::note(session, migration, now).await?;
+        }
         AnsiTransactionManager::commit_transaction(session).await?;
+        if next.is_none() {
+            return Ok(version);
+        }
     }
-    session.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?;
-    Ok(version)
 }
 
 /// A write that changes nothing, so that a standby or a read-only login is noticed now and not at the first fire.
