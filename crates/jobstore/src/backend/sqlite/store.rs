@@ -34,11 +34,11 @@ pub(crate) struct Store {
     poll: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// The two connections; none once the store is closed.
+/// The two connections; none once the store is closed. Where it is only dropped, the writer goes last, too.
 pub(super) struct Connections {
-    writer: Mutex<Option<Connection>>,
     /// Absent in memory, where a second connection would be a second database.
     reader: Option<Mutex<Option<Connection>>>,
+    writer: Mutex<Option<Connection>>,
     closed: AtomicBool,
 }
 
@@ -125,7 +125,7 @@ impl Store {
         if let Some(reader) = &self.connections.reader {
             open.extend(reader.lock().await.take());
         }
-        // The writer last: whoever closes the file last tidies up its log.
+        // The writer last: whoever closes the file last tidies up its log, and must be able to write for that.
         open.extend(self.connections.writer.lock().await.take());
         if let Err(error) = tokio::task::spawn_blocking(move || drop(open)).await {
             tracing::warn!(%error, "the job store could not be closed in order");
