@@ -219,6 +219,17 @@ pub trait JobStore: Send + Sync + 'static {
         prefix: &[u8],
     ) -> Result<u64, StoreError>;
 
+    /// Puts one committed value in the place of another, whoever holds what: for what schedulers keep together beside the
+    /// runs. Whether it is there now: it is not where somebody else has changed it meanwhile. `None` is the absence of
+    /// a value.
+    async fn state_replace(
+        &self,
+        scope: &StageScope,
+        key: &[u8],
+        old: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError>;
+
     /// Makes everything that an attempt has staged valid, state and messages, while it goes on.
     async fn commit_staged(&self, key: &AttemptKey, now: DateTime<Utc>) -> Result<(), StoreError>;
 

@@ -175,4 +175,35 @@ on_every_store! {
         assert!(values.len() == 3000 && values.iter().all(Option::is_some));
         assert_eq!(stage.state_count(None, &scope(), b"01").await.unwrap(), 1000);
     }
+
+    async fn a_value_is_replaced_only_where_it_is_what_was_seen(stage: Stage) {
+        let bytes = |text: &str| (text != "-").then(|| text.as_bytes().to_vec());
+        // old, new, whether the new one is there, what is kept then
+        for case in [
+            "x a no -", "- a yes a", "- a yes a", "- b no a", "a b yes b", "a b yes b", "a c no b", "a - no b",
+            "b - yes -", "b - yes -", "- - yes -",
+        ] {
+            let [old, new, expected, kept] = case.split(' ').collect::<Vec<_>>()[..] else { panic!("{case}") };
+            let done = stage.state_replace(&scope(), b"k", bytes(old), bytes(new)).await.unwrap();
+            assert_eq!((done, get(&*stage, None, "k").await), (expected == "yes", vec![kept.to_owned()]), "{case}");
+        }
+    }
+
+    async fn of_many_who_replace_a_value_none_is_overlooked(stage: Stage) {
+        let stage = &stage;
+        let adding = (b'a'..=b'h').map(|letter| async move {
+            loop {
+                let seen = stage.state_get(None, &scope(), vec![b"sum".to_vec()]).await.unwrap().remove(0);
+                let mut more = seen.clone().unwrap_or_default();
+                more.push(letter);
+                if stage.state_replace(&scope(), b"sum", seen, Some(more)).await.unwrap() {
+                    return;
+                }
+            }
+        });
+        futures_util::future::join_all(adding).await;
+        let mut letters: Vec<char> = get(&**stage, None, "sum").await.remove(0).chars().collect();
+        letters.sort_unstable();
+        assert_eq!(letters.iter().collect::<String>(), "abcdefgh");
+    }
 }

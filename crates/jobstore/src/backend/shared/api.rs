@@ -319,6 +319,17 @@ impl JobStore for Store {
         write_tx!(self, |c| staged::stage_state(c, &key, &scope, &writes))
     }
 
+    async fn state_replace(
+        &self,
+        scope: &StageScope,
+        key: &[u8],
+        old: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let (namespace, scope, key) = (self.namespace.clone(), scope.clone(), key.to_vec());
+        write_tx!(self, |c| stage_state::replace(c, &namespace, &scope, &key, old.as_deref(), new.as_deref()))
+    }
+
     async fn commit_staged(&self, key: &AttemptKey, now: DateTime<Utc>) -> Result<(), StoreError> {
         let (namespace, key) = (self.namespace.clone(), key.clone());
         write_tx!(self, |c| staged::commit(c, &namespace, &key, micros(now)))

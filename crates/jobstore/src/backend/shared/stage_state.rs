@@ -155,6 +155,49 @@ pub(crate) async fn count(
     Ok(u64::try_from(row.found).unwrap_or(0))
 }
 
+/// Puts one value in the place of another. Whether it is there now, also where it was there already: the answer to an
+/// earlier request may have been lost.
+pub(crate) async fn replace(
+    c: &mut Conn,
+    namespace: &str,
+    scope: &StageScope,
+    key: &[u8],
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+) -> Result<bool, StoreError> {
+    let entry = state::table
+        .filter(state::namespace.eq(namespace))
+        .filter(state::pipeline.eq(&scope.pipeline))
+        .filter(state::stage.eq(&scope.stage))
+        .filter(state::key.eq(key));
+    // The condition is judged again by whoever has waited for another writer.
+    let replaced = match (old, new) {
+        (Some(old), Some(new)) => {
+            diesel::update(entry.filter(state::value.eq(old))).set(state::value.eq(new)).execute(c).await?
+        }
+        (Some(old), None) => diesel::delete(entry.filter(state::value.eq(old))).execute(c).await?,
+        (None, Some(new)) => {
+            diesel::insert_into(state::table)
+                .values((
+                    state::namespace.eq(namespace),
+                    state::pipeline.eq(&scope.pipeline),
+                    state::stage.eq(&scope.stage),
+                    state::key.eq(key),
+                    state::value.eq(new),
+                ))
+                .on_conflict_do_nothing()
+                .execute(c)
+                .await?
+        }
+        (None, None) => 0,
+    };
+    if replaced > 0 {
+        return Ok(true);
+    }
+    let found: Option<Vec<u8>> = entry.select(state::value).get_result(c).await.optional()?;
+    Ok(found.as_deref() == new)
+}
+
 pub(crate) async fn clear(
     c: &mut Conn,
     namespace: &str,
