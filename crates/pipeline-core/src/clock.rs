@@ -32,12 +32,17 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, instant: DateTime<Utc>) {
-        while let Ok(left) = (instant - self.now()).to_std() {
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(SLICE)).await;
+        sleep_in_slices(instant, || self.now()).await;
+    }
+}
+
+/// Waits until `now` shows an instant, and looks again after each slice.
+async fn sleep_in_slices(instant: DateTime<Utc>, now: impl Fn() -> DateTime<Utc> + Send) {
+    while let Ok(left) = (instant - now()).to_std() {
+        if left.is_zero() {
+            return;
         }
+        tokio::time::sleep(left.min(SLICE)).await;
     }
 }
 
@@ -106,5 +111,35 @@ impl Stopwatch {
     /// The time since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_is_noticed_within_a_slice() {
+        // (minutes by which it is set after one minute, seconds by a watch until two hours have passed on it, and how
+        // much later that may be seen)
+        let cases = [
+            (0, 7200, 0),
+            (60, 3600, 0),
+            (180, 60, 30),
+            (1440, 60, 30),
+            (-60, 10_800, 0),
+            (-1440, 93_600, 0),
+        ];
+        for (step, seconds, late) in cases {
+            let clock = SimClock::new(DateTime::UNIX_EPOCH);
+            let watch = tokio::time::Instant::now();
+            let now = || {
+                let set = watch.elapsed() >= Duration::from_secs(60);
+                clock.now() + TimeDelta::minutes(if set { step } else { 0 })
+            };
+            sleep_in_slices(DateTime::UNIX_EPOCH + TimeDelta::hours(2), now).await;
+            let took = watch.elapsed().as_secs();
+            assert!((seconds..=seconds + late).contains(&took), "set by {step} minutes: {took} s");
+        }
     }
 }

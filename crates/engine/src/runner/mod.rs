@@ -4,6 +4,7 @@
 //! time is a future in [`Runner::ops`] whose end is a wake-up again.
 
 mod attempts;
+mod clocks;
 mod outage;
 mod shutdown;
 mod startup;
@@ -31,6 +32,7 @@ use crate::shared::{Command, Shared};
 use crate::supervisor::{Joined, Supervisor};
 
 use attempts::PendingEnd;
+use clocks::Clocks;
 use outage::{BeatSent, Outage};
 use shutdown::Phase;
 use turns::Turns;
@@ -81,8 +83,11 @@ struct Runner {
     pending: Vec<PendingEnd>,
     ops: FuturesUnordered<BoxFuture<'static, Wake>>,
     turns: Turns,
+    clocks: Clocks,
     beat: outage::Heart,
     outage: Option<Outage>,
+    /// Outages since a turn was last written.
+    relapses: u32,
     upkeep: Upkeep,
     phase: Phase,
     /// Why the loop cannot go on.
@@ -103,13 +108,16 @@ pub(crate) async fn run(
     let mut changes = store.changes();
     startup::prepare(&shared, &store, &pipelines, &settings, &owner).await?;
     let now = Instant::now();
+    let clocks = Clocks::new(now, clock.now());
     let workshop = Workshop { store: store.clone(), clock, environment, owner: owner.clone(), logs };
     let mut runner = Runner {
         beat: outage::Heart::new(now, &settings),
         upkeep: Upkeep::new(now),
         turns: Turns::new(now, outage::interval(&settings)),
+        clocks,
         phase: Phase::Running,
         outage: None,
+        relapses: 0,
         fatal: None,
         pending: Vec::new(),
         ops: FuturesUnordered::new(),
@@ -195,7 +203,12 @@ impl Runner {
 
     fn on(&mut self, wake: Wake) {
         match wake {
-            Wake::Turn { result, took } => self.turn_done(*result, took),
+            Wake::Turn { result, took } => {
+                if result.is_ok() {
+                    self.relapses = 0;
+                }
+                self.turn_done(*result, took);
+            }
             Wake::Beat { sent, result } => self.beat_done(&sent, result),
             Wake::Probe(result) => self.probe_done(result),
             Wake::Pruned { result, took } => self.pruned(result, took),
@@ -226,6 +239,7 @@ impl Runner {
     /// Starts the operations that are due and not under way.
     fn start_what_is_wanted(&mut self) {
         let now = Instant::now();
+        self.look_at_clocks(now);
         if self.outage.is_some() {
             self.start_probe(now);
             return;

@@ -17,6 +17,8 @@ use crate::settle::Stop;
 const FIRST_PROBE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
+/// The longest pause where the store goes away again and again before it has taken a single turn.
+const LONGEST_RELAPSE: Duration = Duration::from_secs(30);
 
 /// What is known of heartbeats.
 pub(super) struct Heart {
@@ -33,6 +35,11 @@ pub(super) struct Heart {
 /// How often leases of this length are renewed, and expired ones looked for.
 pub(super) fn interval(settings: &Settings) -> Duration {
     (settings.lease / 3).min(settings.longest_silence)
+}
+
+/// The pause after so many tries.
+fn pause(tries: u32, longest: Duration) -> Duration {
+    (FIRST_PROBE * 2_u32.pow(tries.min(10))).min(longest)
 }
 
 /// A heartbeat that was sent.
@@ -187,10 +194,12 @@ impl Runner {
             Some(outage) => {
                 outage.flying = false;
                 outage.tries = outage.tries.saturating_add(1);
-                outage.next = now + (FIRST_PROBE * 2_u32.pow(outage.tries.min(10))).min(LONGEST_PROBE);
+                outage.next = now + pause(outage.tries, LONGEST_PROBE);
             }
             None => {
-                self.outage = Some(Outage { since: now, tries: 0, next: now + FIRST_PROBE, flying: false });
+                let next = now + pause(self.relapses, LONGEST_RELAPSE);
+                self.relapses = self.relapses.saturating_add(1);
+                self.outage = Some(Outage { since: now, tries: 0, next, flying: false });
                 let running = self.supervisor.len();
                 self.emit(EventKind::StoreLost { error: error.to_string(), running });
             }
@@ -204,7 +213,20 @@ impl Runner {
         }
         outage.flying = true;
         let (store, owner, wall) = (self.store.clone(), self.owner.clone(), self.clock_now());
-        self.ops.push(async move { Wake::Probe(store.held_runs(&owner, wall).await) }.boxed());
+        // What can be read may still not be written: the disk is full. Leases are renewed later, when it is known what
+        // is held.
+        let beat = Beat {
+            owner: owner.clone(),
+            now: wall,
+            lease: self.settings.lease,
+            attempts: Vec::new(),
+            loop_late: Duration::ZERO,
+        };
+        let probe = async move {
+            store.heartbeat(beat).await?;
+            store.held_runs(&owner, wall).await
+        };
+        self.ops.push(probe.map(Wake::Probe).boxed());
     }
 
     /// The store may be back: what it says this process holds includes claims whose answer was lost.

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod attempts;
+mod clock;
 mod crash;
+mod fenced;
 mod file;
 mod flaky;
 mod misfire;

@@ -112,3 +112,35 @@ async fn a_stop_during_an_outage_does_not_hang() {
     let took = world.clock_text();
     assert!(("2026-01-01 09:02:30".."2026-01-01 09:02:45").contains(&took.as_str()), "{took}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_can_only_be_read_is_away_until_it_can_be_written() {
+    let (world, store) = world("2026-01-01 08:59").await;
+    world.script.takes("books", "90s");
+    let process = world
+        .start([
+            world.pipeline("books").scheduled(cron("0 9 * * *", "UTC")),
+            world.pipeline("often").scheduled(every("10m")),
+        ])
+        .await;
+    world.until("2026-01-01 09:01").await;
+    store.is(Mood::Full);
+    world.until("2026-01-01 09:30").await;
+    assert!(process.handle.status().store_away);
+    store.is(Mood::Well);
+    world.until("2026-01-01 09:31").await;
+    assert!(!process.handle.status().store_away);
+    process.stop().await;
+    let lines = world.lines_of(&["store_lost", "store_back", "finished"]);
+    let lines: Vec<String> = lines.iter().map(|line| line[..16].to_owned() + &line[19..]).collect();
+    same(
+        &lines,
+        "
+        2026-01-01 09:01 store_lost
+        2026-01-01 09:30 store_back
+        2026-01-01 09:30 finished pipeline_books 01-01T09:00:00 #1 succeeded
+        2026-01-01 09:30 finished pipeline_often 01-01T09:29:00 #1 succeeded
+        ",
+    );
+    assert_eq!(world.script.starts().len(), 2, "nothing new starts while it is full");
+}

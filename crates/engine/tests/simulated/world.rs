@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{
     Deps, Engine, EngineError, EngineEvent, EventKind, Events, Handle, Observed, Pipeline, Pipelines,
-    Settings, Shutdown, Stopped,
+    RunEnvironment, Settings, Shutdown, Stopped,
 };
 use jobstore::{JobStore, OpenOptions, RunFilter, RunRecord, StoreUrl};
 use pipeline_core::{Chain, Clock, Emitter, Fetcher, SimClock, StageContext, StageError, fetcher};
@@ -108,6 +108,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn JobStore>,
     pub(crate) script: Script,
     pub(crate) settings: Settings,
+    pub(crate) environment: RunEnvironment,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -125,7 +126,8 @@ impl World {
             longest_silence: Duration::from_secs(3_600),
             ..Settings::default()
         };
-        Self { clock, store, script: Script::default(), settings, lines: Arc::default() }
+        let (script, environment) = (Script::default(), RunEnvironment::default());
+        Self { clock, store, script, settings, environment, lines: Arc::default() }
     }
 
     /// A pipeline that does what the world's script says.
@@ -138,6 +140,7 @@ impl World {
         let deps = Deps {
             clock: Arc::new(self.clock.clone()),
             settings: self.settings.clone(),
+            environment: self.environment.clone(),
             ..Deps::new(self.store.clone(), Pipelines::new(pipelines).unwrap())
         };
         let engine = Engine::new(deps);
