@@ -82,7 +82,7 @@ impl Sending {
             Some(token) => {
                 let store = Arc::new(FileAlertStore::new(state_dir.join("alerts.json")));
                 let (api_base, clock) = (settings.api_base, setup.clock.clone());
-                let config = AlertConfig { token, api_base, clock, store: Some(store) };
+                let config = AlertConfig { token, api_base, clock, store };
                 Some(Alerts::new(config).map_err(|error| error.to_string())?)
             }
             None => {

@@ -43,3 +43,26 @@ async fn failures_are_counted_on_one_message_and_the_recovery_is_told_over_a_res
     stop(running);
     assert_eq!(world.mock.messages().len(), 2, "success is no news");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedulers_on_one_store_count_together_and_tell_once() {
+    let alert = "    on_failure: {discord_channel_id: 88}\n";
+    let world = World::new(&[shell("fragile", "manual: true", "test -e good && echo []", alert)]).await;
+    let (one, other) = (world.start(), world.start());
+    for _ in 0..8 {
+        world.run("fragile", 1);
+    }
+    let wanted =
+        |messages: &[Message]| messages.first().filter(|first| first.text().contains("×8")).map(|_| ());
+    assert!(world.mock.messages_until(LONG, wanted).await.is_some(), "{:?}", world.mock.messages());
+    world.program.write("good", "");
+    for _ in 0..4 {
+        world.run("fragile", 0);
+    }
+    let wanted =
+        |messages: &[Message]| messages.get(1).filter(|end| end.text().contains("8 times")).map(|_| ());
+    assert!(world.mock.messages_until(LONG, wanted).await.is_some(), "{:?}", world.mock.messages());
+    stop(one);
+    stop(other);
+    assert_eq!(world.mock.messages().len(), 2, "{:?}", world.mock.messages());
+}

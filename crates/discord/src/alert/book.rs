@@ -1,7 +1,5 @@
 //! What is known of failing pipelines, and what has been told of it. Pure: no clock, no network.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +62,16 @@ pub(crate) struct Entry {
     pub(crate) lost: u32,
     /// When it succeeded again.
     pub(crate) recovered: Option<Recovery>,
+    /// Which process is about to tell something of it.
+    #[serde(default)]
+    pub(crate) teller: Option<Teller>,
+}
+
+/// A process that is about to tell something: until then no other one does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Teller {
+    pub(crate) name: String,
+    pub(crate) until: DateTime<Utc>,
 }
 
 /// The success that ended a failure.
@@ -84,56 +92,45 @@ pub(crate) enum Due {
     Recovered,
 }
 
-/// All failing pipelines.
-#[derive(Debug, Default)]
-pub(crate) struct Book(pub(crate) BTreeMap<Key, Entry>);
-
-impl Book {
-    /// Notes the end of a run; whether that changes anything.
-    pub(crate) fn note(&mut self, channel: u64, notice: RunNotice) -> bool {
-        let key = (channel, notice.pipeline);
-        let known = self.0.get_mut(&key);
-        let many = match notice.kind {
-            AlertKind::Succeeded => {
-                let Some(entry) = known.filter(|entry| entry.recovered.is_none()) else { return false };
-                entry.recovered = Some(Recovery { at: notice.at, run_id: notice.run_id });
-                return true;
-            }
-            AlertKind::Missed(count) => count.max(1),
-            _ => 1,
-        };
-        let error = notice.error.map(|error| cut(&error, 1500).into_owned());
-        match known {
-            Some(entry) if entry.recovered.is_none() && same(entry, notice.kind, error.as_deref()) => {
-                entry.count += many;
-                entry.total += many;
-                entry.last_at = notice.at;
-                entry.run_id = notice.run_id;
-                entry.error = error;
-            }
-            known => {
-                // A failure that differs, or one after a recovery that could not be told yet, is told anew.
-                let before = known.filter(|entry| entry.recovered.is_none());
-                let (total, since) = before.map_or((0, notice.at), |entry| (entry.total, entry.since));
-                let entry = Entry {
-                    kind: notice.kind,
-                    error,
-                    run_id: notice.run_id,
-                    first_at: notice.at,
-                    last_at: notice.at,
-                    count: many,
-                    total: total + many,
-                    since,
-                    message: None,
-                    told: 0,
-                    lost: 0,
-                    recovered: None,
-                };
-                self.0.insert(key, entry);
-            }
+/// What is known after the end of a run, by what was known before; `None` where that changes nothing.
+pub(crate) fn noted(known: Option<&Entry>, notice: &RunNotice) -> Option<Entry> {
+    let failing = known.filter(|entry| entry.recovered.is_none());
+    let many = match notice.kind {
+        AlertKind::Succeeded => {
+            let recovery = Recovery { at: notice.at, run_id: notice.run_id.clone() };
+            return failing.map(|entry| Entry { recovered: Some(recovery), ..entry.clone() });
         }
-        true
+        AlertKind::Missed(count) => count.max(1),
+        _ => 1,
+    };
+    let error = notice.error.as_deref().map(|error| cut(error, 1500).into_owned());
+    if let Some(entry) = failing.filter(|entry| same(entry, notice.kind, error.as_deref())) {
+        return Some(Entry {
+            count: entry.count + many,
+            total: entry.total + many,
+            last_at: notice.at,
+            run_id: notice.run_id.clone(),
+            error,
+            ..entry.clone()
+        });
     }
+    // A failure that differs, or one after a recovery that could not be told yet, is told anew.
+    let (total, since) = failing.map_or((0, notice.at), |entry| (entry.total, entry.since));
+    Some(Entry {
+        kind: notice.kind,
+        error,
+        run_id: notice.run_id.clone(),
+        first_at: notice.at,
+        last_at: notice.at,
+        count: many,
+        total: total + many,
+        since,
+        message: None,
+        told: 0,
+        lost: 0,
+        recovered: None,
+        teller: None,
+    })
 }
 
 impl Entry {
@@ -145,6 +142,17 @@ impl Entry {
             _ if self.recovered.is_some() => Some(Due::Recovered),
             _ => None,
         }
+    }
+
+    /// Until when another process than this one tells something of it.
+    pub(crate) fn told_by_others(&self, name: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let other = self.teller.as_ref().filter(|teller| teller.name != name)?;
+        (other.until > now).then_some(other.until)
+    }
+
+    /// The same, with nobody about to tell anything.
+    pub(crate) fn free(&self) -> Self {
+        Self { teller: None, ..self.clone() }
     }
 }
 
@@ -178,52 +186,78 @@ mod tests {
         }
     }
 
-    fn entry(book: &Book) -> &Entry {
-        &book.0[&(1, "books".to_owned())]
-    }
+    /// A pipeline of which it is noted what happens, and told what is due.
+    #[derive(Default)]
+    struct Known(Option<Entry>);
 
-    fn tell(book: &mut Book) -> Option<Due> {
-        let entry = book.0.get_mut(&(1, "books".to_owned()))?;
-        let due = entry.due()?;
-        match due {
-            Due::Post => (entry.message, entry.told) = (Some(99), entry.count),
-            Due::Edit(_) => entry.told = entry.count,
-            Due::Recovered => drop(book.0.remove(&(1, "books".to_owned()))),
+    impl Known {
+        fn note(&mut self, notice: RunNotice) -> bool {
+            let changed = noted(self.0.as_ref(), &notice);
+            let any = changed.is_some();
+            self.0 = changed.or(self.0.take());
+            any
         }
-        Some(due)
+
+        fn tell(&mut self) -> Option<Due> {
+            let entry = self.0.as_mut()?;
+            let due = entry.due()?;
+            match due {
+                Due::Post => (entry.message, entry.told) = (Some(99), entry.count),
+                Due::Edit(_) => entry.told = entry.count,
+                Due::Recovered => self.0 = None,
+            }
+            Some(due)
+        }
+
+        fn entry(&self) -> &Entry {
+            self.0.as_ref().unwrap()
+        }
     }
 
     #[test]
     fn a_failure_is_counted_and_ends() {
-        let mut book = Book::default();
-        assert!(!book.note(1, notice(AlertKind::Succeeded, "", 0)), "nothing to recover from");
-        book.note(1, notice(AlertKind::Failed, "row 17 of page 3 is bad", 1));
-        assert_eq!(tell(&mut book), Some(Due::Post));
-        assert_eq!(tell(&mut book), None);
+        let mut known = Known::default();
+        assert!(!known.note(notice(AlertKind::Succeeded, "", 0)), "nothing to recover from");
+        known.note(notice(AlertKind::Failed, "row 17 of page 3 is bad", 1));
+        assert_eq!(known.tell(), Some(Due::Post));
+        assert_eq!(known.tell(), None);
         for at in 2..9 {
-            book.note(1, notice(AlertKind::Failed, &format!("row {at} of page 4 is bad"), at));
+            known.note(notice(AlertKind::Failed, &format!("row {at} of page 4 is bad"), at));
         }
-        assert_eq!(tell(&mut book), Some(Due::Edit(99)));
-        assert_eq!((entry(&book).count, entry(&book).run_id.as_str()), (8, "run-8"));
+        assert_eq!(known.tell(), Some(Due::Edit(99)));
+        assert_eq!((known.entry().count, known.entry().run_id.as_str()), (8, "run-8"));
         // Another failure is another message; the end is told once for both.
-        book.note(1, notice(AlertKind::TimedOut, "", 9));
-        assert_eq!((tell(&mut book), entry(&book).count, entry(&book).total), (Some(Due::Post), 1, 9));
-        book.note(1, notice(AlertKind::Succeeded, "", 10));
-        assert!(!book.note(1, notice(AlertKind::Succeeded, "", 11)));
-        assert_eq!(tell(&mut book), Some(Due::Recovered));
-        assert!(book.0.is_empty());
+        known.note(notice(AlertKind::TimedOut, "", 9));
+        assert_eq!((known.tell(), known.entry().count, known.entry().total), (Some(Due::Post), 1, 9));
+        known.note(notice(AlertKind::Succeeded, "", 10));
+        assert!(!known.note(notice(AlertKind::Succeeded, "", 11)));
+        assert_eq!(known.tell(), Some(Due::Recovered));
+        assert_eq!(known.0, None);
     }
 
     #[test]
     fn what_could_not_be_told_is_told_later_in_order() {
-        let mut book = Book::default();
-        book.note(1, notice(AlertKind::Missed(30), "", 1));
-        book.note(1, notice(AlertKind::Missed(2), "", 2));
-        book.note(1, notice(AlertKind::Succeeded, "", 3));
-        assert_eq!((tell(&mut book), entry(&book).count), (Some(Due::Post), 32));
+        let mut known = Known::default();
+        known.note(notice(AlertKind::Missed(30), "", 1));
+        known.note(notice(AlertKind::Missed(2), "", 2));
+        known.note(notice(AlertKind::Succeeded, "", 3));
+        assert_eq!((known.tell(), known.entry().count), (Some(Due::Post), 32));
         // It fails again before the recovery was told: the newest news is that it fails.
-        book.note(1, notice(AlertKind::Failed, "x", 4));
-        assert_eq!((tell(&mut book), entry(&book).total), (Some(Due::Post), 1));
-        assert_eq!(tell(&mut book), None);
+        known.note(notice(AlertKind::Failed, "x", 4));
+        assert_eq!((known.tell(), known.entry().total), (Some(Due::Post), 1));
+        assert_eq!(known.tell(), None);
+    }
+
+    #[test]
+    fn only_one_process_tells_at_a_time() {
+        let mut known = Known::default();
+        known.note(notice(AlertKind::Failed, "x", 1));
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let teller = Teller { name: "one".into(), until: at(60) };
+        let entry = Entry { teller: Some(teller), ..known.entry().clone() };
+        for (name, now, expected) in [("one", 59, None), ("two", 59, Some(at(60))), ("two", 60, None)] {
+            assert_eq!(entry.told_by_others(name, at(now)), expected, "{name} {now}");
+        }
+        assert_eq!(entry.free().told_by_others("two", at(0)), None);
     }
 }

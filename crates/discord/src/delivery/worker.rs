@@ -141,7 +141,10 @@ impl Delivery {
                 };
             }
             tokio::select! {
-                () = service.woken() => due = due.min(Instant::now() + self.gather),
+                hurry = service.woken() => {
+                    let gather = if hurry { Duration::ZERO } else { self.gather };
+                    due = due.min(Instant::now() + gather);
+                }
                 Some(ended) = sending.ended(), if !sending.is_empty() => match ended {
                     Ok(()) => due = Instant::now(),
                     Err(error) => {

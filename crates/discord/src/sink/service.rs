@@ -1,6 +1,7 @@
 //! What sinks and delivery share within a process.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,8 @@ struct Inner {
     webhooks: Mutex<HashMap<(String, String), Secret>>,
     /// Woken when there is something to send.
     arrived: Notify,
+    /// Whether it is to be looked for at once.
+    hurry: AtomicBool,
     /// Changes whenever something was sent or given up on.
     settled: watch::Sender<u64>,
 }
@@ -34,6 +37,7 @@ impl DiscordService {
             has_bot,
             webhooks: Mutex::default(),
             arrived: Notify::new(),
+            hurry: AtomicBool::new(false),
             settled: watch::Sender::new(0),
         }))
     }
@@ -52,8 +56,16 @@ impl DiscordService {
         self.0.has_bot
     }
 
-    pub(crate) async fn woken(&self) {
+    /// Tells the delivery to look at once: a person has changed something, and waits for it.
+    pub fn hurry(&self) {
+        self.0.hurry.store(true, Ordering::Relaxed);
+        self.0.arrived.notify_one();
+    }
+
+    /// Waits until there may be something to send. Whether somebody waits for it.
+    pub(crate) async fn woken(&self) -> bool {
         self.0.arrived.notified().await;
+        self.0.hurry.swap(false, Ordering::Relaxed)
     }
 
     /// Tells those who wait for a delivery to look.

@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use ::discord::alert::{AlertConfig, Alerts, FileAlertStore};
+use ::discord::alert::{AlertConfig, Alerts};
 use ::discord::delivery::{Delivery, DeliveryConfig};
 use ::discord::sink::{DiscordService, DiscordSink};
 use ::discord::{ApiBase, Secret};
 use engine::{EventKind, Events, Handle, Observed};
-use pipeline_core::{Definition, dead_letter};
+use jobstore::{JobStore, Owner};
+use pipeline_core::Definition;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::alerts;
+use super::alerts::{self, SharedAlerts};
 use super::outbox::StoreOutbox;
 use crate::settings::Settings;
 
 /// What sends, before it is started.
 pub(super) struct Sending {
     outbox: Arc<StoreOutbox>,
+    known: Arc<SharedAlerts>,
     service: DiscordService,
     delivery: Delivery,
     alerts: Option<Alerts>,
@@ -49,17 +51,16 @@ impl Sending {
             }
         };
         let has_bot = token.is_some();
+        let known = Arc::new(SharedAlerts::default());
         let alerts = match token {
             Some(token) => {
-                let file = format!("{}.json", dead_letter::file_name(&settings.namespace));
-                let store = FileAlertStore::new(settings.state_dir.join("alerts").join(file));
                 let (api_base, clock) = (api_base.clone(), clock.clone());
-                let config = AlertConfig { token, api_base, clock, store: Some(Arc::new(store)) };
+                let config = AlertConfig { token, api_base, clock, store: known.clone() };
                 Some(Alerts::new(config).map_err(|error| error.to_string())?)
             }
             None => None,
         };
-        Ok(Self { outbox, service, delivery, alerts, has_bot })
+        Ok(Self { outbox, known, service, delivery, alerts, has_bot })
     }
 
     /// What the sinks of runs need.
@@ -67,13 +68,15 @@ impl Sending {
         &self.service
     }
 
-    pub(super) fn outbox(&self) -> &StoreOutbox {
-        &self.outbox
+    /// Connects it with the job store; `owner` is the engine's name.
+    pub(super) fn connect(&self, store: Arc<dyn JobStore>, owner: Owner) {
+        self.known.connect(store.clone());
+        self.outbox.connect(store, owner);
     }
 
     /// Starts to send, until `stop`.
     pub(super) fn start(self, handle: &Handle, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
-        let Self { outbox: _, service, delivery, alerts, has_bot } = self;
+        let Self { outbox: _, known: _, service, delivery, alerts, has_bot } = self;
         let (events, watched, stopped) = (handle.subscribe(), handle.clone(), stop.clone());
         let watching = async move {
             let told = CancellationToken::new();
@@ -116,7 +119,7 @@ async fn watch(
             () = stop.cancelled() => return,
             // Somebody may want messages to be sent again.
             () = changes.changed() => {
-                service.wake();
+                service.hurry();
                 continue;
             }
         };

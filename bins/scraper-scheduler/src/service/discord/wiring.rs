@@ -56,7 +56,7 @@ impl Discord {
     /// Starts all of it. Whatever happens to it, the engine does not notice.
     pub(crate) fn start(self, engine: &Engine, store: Arc<dyn JobStore>, settings: &Settings) -> Running {
         let (handle, stop) = (engine.handle(), CancellationToken::new());
-        self.sending.outbox().connect(store, engine.owner().clone());
+        self.sending.connect(store, engine.owner().clone());
         let mut tasks = self.sending.start(&handle, &stop);
         tasks.extend(self.bot.map(|config| bot::start(config, handle, settings, &stop)));
         Running { tasks, stop }
