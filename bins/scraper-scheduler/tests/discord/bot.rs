@@ -1,6 +1,9 @@
 //! The bot steers the scheduler.
 
+use std::time::Duration;
+
 use mock_discord::{Captured, Interaction};
+use pipeline_core::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::support::{LONG, World, stop};
@@ -62,4 +65,40 @@ async fn a_pipeline_is_run_scheduled_and_unscheduled_from_discord() {
     assert_eq!(runs(&world.program).len(), 1, "nothing else has run");
     let closed = world.mock.connections()[0].closed_by_client;
     assert_eq!(closed, Some(1000), "it said goodbye");
+}
+
+/// What is changed on the command line is noticed within a second, and some more on a busy machine.
+const NOTICED: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_notices_what_is_changed_on_the_command_line() {
+    let world = World::new(&[
+        shell("say", "manual: true", "true", ""),
+        shell("slow", "manual: true", "sleep 60", ""),
+    ])
+    .await;
+    let running = world.connected().await;
+    // The bot suggests only what it knows.
+    let suggests = async |command: &str, option: &str, wanted: &str| {
+        let watch = Stopwatch::start();
+        loop {
+            let typed = Interaction::autocomplete(command, &[(option, wanted)]);
+            let (_, answer) = world.acknowledged(typed).await;
+            let found = serde_json::to_string(&answer.data).unwrap().contains(wanted);
+            if found || watch.elapsed() > LONG {
+                assert!(watch.elapsed() < NOTICED, "/{command} knows {wanted} after {:?}", watch.elapsed());
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    for round in 0..3 {
+        let id = format!("fresh{round}");
+        world.program.run(&["jobs", "add", "say", "--cron", "0 6 * * *", "--id", &id]).expect(0);
+        suggests("pause", "job_id", &id).await;
+    }
+    let run = world.program.run(&["jobs", "run", "slow"]).expect(0).stdout.trim().to_owned();
+    suggests("cancel", "run_id", &run).await;
+    world.program.run(&["runs", "cancel", &run]).expect(0);
+    stop(running);
 }

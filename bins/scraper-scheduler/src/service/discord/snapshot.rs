@@ -13,7 +13,7 @@ use super::convert;
 /// Jobs and runs beyond these are found by asking the store only.
 const JOBS: usize = 5_000;
 const RUNS: usize = 1_000;
-/// How old the picture may get without an event: other schedulers and the command line make changes too.
+/// How old the picture may get without an event or a change: what other schedulers run is told of by neither.
 const OLDEST: Duration = Duration::from_secs(10);
 /// How long further events may be waited for.
 const LINGER: Duration = Duration::from_millis(200);
@@ -21,6 +21,7 @@ const LINGER: Duration = Duration::from_millis(200);
 /// Keeps the snapshot up to date until it is dropped.
 pub(super) async fn keep(control: Arc<BotControl>) {
     let mut events = control.handle.subscribe();
+    let mut changes = control.handle.store().changes();
     loop {
         refresh(&control).await;
         let pause = tokio::time::sleep(OLDEST);
@@ -28,6 +29,11 @@ pub(super) async fn keep(control: Arc<BotControl>) {
         loop {
             tokio::select! {
                 () = &mut pause => break,
+                // The command line, or another scheduler.
+                () = changes.changed() => {
+                    tokio::time::sleep(LINGER).await;
+                    break;
+                }
                 observed = events.next() => match observed {
                     None => return,
                     Some(Observed::Event(event)) if !matters(&event.kind) => {}
