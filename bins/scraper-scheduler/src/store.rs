@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jobstore::{JobStore, OpenOptions, StoreUrl};
+use jobstore::{JobStore, OpenOptions, StoreKind, StoreUrl};
 
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -19,9 +19,16 @@ pub(crate) async fn query(settings: &Settings) -> Result<Arc<dyn JobStore>, Fail
 /// Opens the store for a single change; it is made where there is none.
 ///
 /// # Errors
-/// It cannot be used.
+/// It cannot be used, or is in memory, where nobody would ever see the change.
 pub(crate) async fn edit(settings: &Settings) -> Result<Arc<dyn JobStore>, Failure> {
-    open(settings, OpenOptions { poll: None, ..options(settings) }).await
+    let store = open(settings, OpenOptions { poll: None, ..options(settings) }).await?;
+    if store.kind() == StoreKind::Memory {
+        return Err(Failure::usage(format!(
+            "the job store at {} is gone when this command ends: nothing can be changed in it from here",
+            store.place()
+        )));
+    }
+    Ok(store)
 }
 
 /// Opens the store for a scheduler.

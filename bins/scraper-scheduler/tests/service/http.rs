@@ -1,24 +1,10 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-
-use crate::world::{program, shell, until};
-
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
-}
+use crate::world::{free_port, get, program, shell, until};
 
 #[test]
 fn it_tells_how_it_is() {
-    // A port that was free a moment ago.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let program = program(&[shell("fast", "interval: 1s", "echo {}", "")])
         .variable("SCHEDULER_HTTP_ADDR", format!("127.0.0.1:{port}"));
     let running = program.start(&[]);
