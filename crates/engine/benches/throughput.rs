@@ -1,7 +1,8 @@
-//! Lateness and CPU a fire with many one-second jobs on a durable SQLite store; then start-up, idle CPU and memory with
-//! many jobs due tomorrow.
+//! Lateness and CPU a fire with many one-second jobs on a durable store, all due at the same instant or spread over the
+//! second; then start-up, idle CPU and memory with many jobs due tomorrow.
 //!
-//! `cargo bench -p engine --bench throughput` (`JOBS=1000` for one size)
+//! `cargo bench -p engine --bench throughput -- [URL]`: the store is a new SQLite file, or an empty database. `JOBS` are
+//! the sizes of the first part (`100,1000,10000`), `TOMORROW` those of the second (`10000`); `0` leaves a part out.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot unwrap has failed")]
 
@@ -46,25 +47,49 @@ fn resident() -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-async fn store(folder: &std::path::Path) -> Arc<dyn JobStore> {
-    let url = StoreUrl::file(folder.join("jobs.db"));
-    jobstore::open(&url, OpenOptions::new("default", SystemClock.now())).await.unwrap()
+/// A store of its own for each measurement: a new file, or a namespace in the database that was named.
+async fn store(folder: &std::path::Path, namespace: &str) -> Arc<dyn JobStore> {
+    let url = std::env::args().skip(1).find(|argument| argument != "--bench");
+    let url =
+        url.map_or_else(|| StoreUrl::file(folder.join("jobs.db")), |url| StoreUrl::parse(&url).unwrap());
+    jobstore::open(&url, OpenOptions::new(namespace, SystemClock.now())).await.unwrap()
+}
+
+fn sizes(variable: &str, default: &str) -> Vec<usize> {
+    let text = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    text.split(',').map(|size| size.trim().parse().unwrap()).filter(|size| *size > 0).collect()
+}
+
+/// How the fires of a second are spread over it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// All at the same instant.
+    Together,
+    /// A hundredth of the jobs every ten milliseconds.
+    Spread,
 }
 
 /// `jobs` pipelines, each once a second, for some seconds.
-async fn measure(jobs: usize, seconds: u64) {
+async fn measure(jobs: usize, phase: Phase, seconds: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).await;
+    let what = if phase == Phase::Together { "together" } else { "spread" };
+    let store = store(folder.path(), &format!("{what}-{jobs}")).await;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let each_second = Schedule::interval(Duration::from_secs(1), Zone::UTC).unwrap();
+    let of_pipelines = match phase {
+        Phase::Together => each_second.clone(),
+        Phase::Spread => Schedule::manual(Zone::UTC),
+    };
     let pipelines = (0..jobs).map(|n| {
         let sender = sender.clone();
         let chain = move || Ok(Chain::new().stage("bench.Noop", fetcher(Noop(sender.clone()))));
-        Pipeline::new(format!("p{n:05}"), chain).scheduled(each_second.clone()).overlap(Overlap::Queue)
+        Pipeline::new(format!("p{n:05}"), chain).scheduled(of_pipelines.clone()).overlap(Overlap::Queue)
     });
+    let pipelines = Pipelines::new(pipelines).unwrap();
+    let control = engine::Control::new(store.clone(), Arc::new(SystemClock), pipelines.clone());
     let deps = Deps {
         settings: Settings { max_concurrent_runs: jobs, ..Settings::default() },
-        ..Deps::new(store.clone(), Pipelines::new(pipelines).unwrap())
+        ..Deps::new(store.clone(), pipelines)
     };
     let engine = Engine::new(deps);
     let handle = engine.handle();
@@ -80,6 +105,20 @@ async fn measure(jobs: usize, seconds: u64) {
     }
     drop(events);
     let registered = registering.elapsed();
+    if phase == Phase::Spread {
+        let mut added = tokio::time::interval(Duration::from_millis(10));
+        for first in (0..jobs).step_by(jobs.div_ceil(100)) {
+            added.tick().await;
+            let last = jobs.min(first + jobs.div_ceil(100));
+            let new = |n: usize| NewJob {
+                pipeline: format!("p{n:05}"),
+                id: Some(format!("job-{n}").into()),
+                schedule: each_second.clone(),
+                requested_by: None,
+            };
+            control.add_jobs((first..last).map(new)).await.unwrap();
+        }
+    }
     tokio::time::sleep(Duration::from_secs(2)).await;
     while receiver.try_recv().is_ok() {}
     let before = cpu();
@@ -93,9 +132,9 @@ async fn measure(jobs: usize, seconds: u64) {
     shutdown.drain.cancel();
     engine.await.unwrap().unwrap();
     late.sort_unstable();
-    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
+    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     print(&format!(
-        "{jobs} jobs: {} fires in {seconds} s, late p50 {:?} p99 {:?} max {:?}, CPU {:.1} us a fire, registered in {registered:?}, {rss} MiB",
+        "{jobs} jobs {what}: {} fires in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} µs a fire, registered in {registered:?}, {rss} MiB",
         late.len(),
         at(0.5),
         at(0.99),
@@ -104,18 +143,9 @@ async fn measure(jobs: usize, seconds: u64) {
     ));
 }
 
-async fn one_second_jobs() {
-    let jobs: Vec<usize> = std::env::var("JOBS")
-        .map_or(vec![100, 1_000, 10_000], |text| text.split(',').map(|n| n.parse().unwrap()).collect());
-    for jobs in jobs {
-        measure(jobs, 10).await;
-    }
-}
-
-async fn many_jobs_due_tomorrow() {
-    let jobs: usize = std::env::var("JOBS").map_or(10_000, |text| text.parse().unwrap());
+async fn many_jobs_due_tomorrow(jobs: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).await;
+    let store = store(folder.path(), &format!("tomorrow-{jobs}")).await;
     let pipeline = Pipeline::new("books", || Ok(Chain::new())).scheduled(Schedule::manual(Zone::UTC));
     let pipelines = Pipelines::new([pipeline]).unwrap();
     let control = engine::Control::new(store.clone(), Arc::new(SystemClock), pipelines.clone());
@@ -153,7 +183,12 @@ async fn many_jobs_due_tomorrow() {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        one_second_jobs().await;
-        many_jobs_due_tomorrow().await;
+        for jobs in sizes("JOBS", "100,1000,10000") {
+            measure(jobs, Phase::Together, 10).await;
+            measure(jobs, Phase::Spread, 10).await;
+        }
+        for jobs in sizes("TOMORROW", "10000") {
+            many_jobs_due_tomorrow(jobs).await;
+        }
     });
 }

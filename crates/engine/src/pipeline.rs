@@ -1,6 +1,6 @@
 //! A pipeline as the engine needs it: a name, when and how it runs, and how its chain is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +165,8 @@ pub fn runtime_job_id(pipeline: &str) -> JobId {
 pub struct Pipelines {
     by_name: Arc<BTreeMap<Arc<str>, Arc<Pipeline>>>,
     names: Arc<PipelineSet>,
+    /// For each name the enabled pipelines that wait for it: asked at the end of every run.
+    followers: Arc<HashMap<String, Vec<Arc<Pipeline>>>>,
 }
 
 impl Pipelines {
@@ -180,7 +182,16 @@ impl Pipelines {
             }
         }
         let names = by_name.keys().map(|name| name.to_string()).collect();
-        Ok(Self { by_name: Arc::new(by_name), names: Arc::new(names) })
+        let mut followers: HashMap<String, Vec<Arc<Pipeline>>> = HashMap::new();
+        for pipeline in by_name.values().filter(|pipeline| pipeline.enabled) {
+            let mut awaited: Vec<&String> = pipeline.after.iter().collect();
+            awaited.sort_unstable();
+            awaited.dedup();
+            for name in awaited {
+                followers.entry(name.clone()).or_default().push(pipeline.clone());
+            }
+        }
+        Ok(Self { by_name: Arc::new(by_name), names: Arc::new(names), followers: Arc::new(followers) })
     }
 
     /// The pipeline of this name.
@@ -213,10 +224,9 @@ impl Pipelines {
         &self.names
     }
 
-    /// The pipelines that wait for this one.
-    pub(crate) fn after<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Pipeline>> {
-        self.iter()
-            .filter(move |pipeline| pipeline.enabled && pipeline.after.iter().any(|other| other == name))
+    /// The enabled pipelines that wait for this one, by name.
+    pub(crate) fn after(&self, name: &str) -> &[Arc<Pipeline>] {
+        self.followers.get(name).map_or(&[], Vec::as_slice)
     }
 }
 

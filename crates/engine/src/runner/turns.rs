@@ -15,7 +15,7 @@ use crate::planner::Planner;
 use crate::settle::Stop;
 
 /// So many due jobs are fired in one turn: enough to make commits cheap, few enough to start the first runs soon.
-const FIRES: usize = 500;
+const FIRES: usize = 1_000;
 /// The pause before the next look, where a store says that there is more to do and then does nothing.
 const NO_PROGRESS: Duration = Duration::from_millis(50);
 /// The pause where a store names an instant that is past.

@@ -147,7 +147,7 @@ impl Runner {
 
     /// Looks after the pipelines that wait for this one, which has just succeeded.
     pub(super) fn follow(&mut self, succeeded: &str) {
-        let followers: Vec<_> = self.pipelines.after(succeeded).cloned().collect();
+        let followers = self.pipelines.after(succeeded).to_vec();
         if followers.is_empty() || !self.phase.is_running() {
             return;
         }

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use diesel::prelude::*;
 
+use super::cached::insert;
+use super::statements::{AdvanceJob, ClaimRun, FinishRun, RenewLease, UpsertStaged};
 use super::{Conn, RunQueryDsl};
 use crate::backend::ends_model::{EndWrite, EndedRow};
 use crate::backend::plan::{self, Advance};
@@ -84,19 +86,16 @@ pub(crate) async fn due_jobs(
 pub(crate) async fn advance_jobs(c: &mut Conn, advances: &[Advance], now: i64) -> QueryResult<Vec<bool>> {
     let mut moved = Vec::with_capacity(advances.len());
     for advance in advances {
-        let written = diesel::update(jobs::table.filter(jobs::job_key.eq(advance.job_key)))
-            .filter(jobs::version.eq(advance.version))
-            .set((
-                jobs::state.eq(advance.state),
-                jobs::next_fire_at.eq(advance.next_fire_at),
-                jobs::due_at.eq(advance.due_at),
-                jobs::error.eq(advance.error.as_deref()),
-                jobs::version.eq(advance.version + 1),
-                jobs::updated_at.eq(now),
-            ))
-            .execute(c)
-            .await?;
-        moved.push(written > 0);
+        let advance = AdvanceJob {
+            state: advance.state,
+            next_fire_at: advance.next_fire_at,
+            due_at: advance.due_at,
+            error: advance.error.as_deref(),
+            now,
+            job_key: advance.job_key,
+            version: advance.version,
+        };
+        moved.push(advance.execute(c).await? > 0);
     }
     Ok(moved)
 }
@@ -104,8 +103,8 @@ pub(crate) async fn advance_jobs(c: &mut Conn, advances: &[Advance], now: i64) -
 pub(crate) async fn insert_jobs(c: &mut Conn, rows: &[JobRow]) -> QueryResult<Vec<bool>> {
     let mut inserted = Vec::with_capacity(rows.len());
     for row in rows {
-        let count = diesel::insert_into(jobs::table).values(row).on_conflict_do_nothing().execute(c).await?;
-        inserted.push(count > 0);
+        let row = diesel::insert_into(jobs::table).values(row).on_conflict_do_nothing();
+        inserted.push(insert(jobs::table, row).execute(c).await? > 0);
     }
     Ok(inserted)
 }
@@ -142,8 +141,8 @@ pub(crate) async fn insert_runs<'r>(
 ) -> QueryResult<Vec<bool>> {
     let mut inserted = Vec::with_capacity(rows.size_hint().0);
     for row in rows {
-        let count = diesel::insert_into(runs::table).values(row).on_conflict_do_nothing().execute(c).await?;
-        inserted.push(count > 0);
+        let row = diesel::insert_into(runs::table).values(row).on_conflict_do_nothing();
+        inserted.push(insert(runs::table, row).execute(c).await? > 0);
     }
     Ok(inserted)
 }
@@ -157,24 +156,8 @@ pub(crate) async fn claim_runs(
 ) -> QueryResult<Vec<bool>> {
     let mut claimed = Vec::with_capacity(claims.len());
     for (run, attempt) in claims {
-        let written = diesel::update(runs::table.filter(runs::id.eq(run)).filter(IsQueued))
-            .filter(runs::attempt.eq(attempt))
-            .set((
-                runs::state.eq(RunState::Running),
-                runs::attempt.eq(attempt + 1),
-                runs::owner.eq(Some(owner)),
-                runs::lease_until.eq(Some(lease_until)),
-                runs::attempt_started_at.eq(Some(now)),
-            ))
-            .execute(c)
-            .await?;
-        if written > 0 && *attempt == 0 {
-            diesel::update(runs::table.filter(runs::id.eq(run)))
-                .set(runs::started_at.eq(Some(now)))
-                .execute(c)
-                .await?;
-        }
-        claimed.push(written > 0);
+        let claim = ClaimRun { owner, lease_until, now, first_start: now, run: *run, attempt: *attempt };
+        claimed.push(claim.execute(c).await? > 0);
     }
     Ok(claimed)
 }
@@ -191,22 +174,17 @@ pub(crate) async fn end_attempts(c: &mut Conn, ends: &[EndWrite<'_>]) -> QueryRe
 }
 
 async fn finish(c: &mut Conn, end: &EndWrite<'_>) -> QueryResult<Option<EndedRow>> {
-    let staged: Option<bool> = diesel::update(runs::table.filter(runs::id.eq(end.key.run)).filter(IsRunning))
-        .filter(runs::owner.eq(&end.key.owner))
-        .filter(runs::attempt.eq(end.key.attempt))
-        .set((
-            runs::state.eq(RunState::Finished),
-            runs::outcome.eq(end.outcome),
-            runs::finished_at.eq(Some(end.at)),
-            runs::lease_until.eq(None::<i64>),
-            runs::error.eq(end.error),
-            runs::note.eq(end.note),
-            runs::stages.eq(end.stages),
-        ))
-        .returning(runs::staged)
-        .get_result(c)
-        .await
-        .optional()?;
+    let finish = FinishRun {
+        outcome: end.outcome,
+        at: end.at,
+        error: end.error,
+        note: end.note,
+        stages: end.stages,
+        run: end.key.run,
+        owner: &end.key.owner,
+        attempt: end.key.attempt,
+    };
+    let staged: Option<bool> = finish.get_result(c).await.optional()?;
     Ok(staged.map(|staged| EndedRow { state: RunState::Finished, staged, attempt_started_at: None }))
 }
 
@@ -292,13 +270,8 @@ pub(crate) async fn renew(
 ) -> QueryResult<HashSet<RunId>> {
     let mut renewed = HashSet::with_capacity(attempts.len());
     for (run, attempt) in attempts {
-        let written = diesel::update(runs::table.filter(runs::id.eq(run)).filter(IsRunning))
-            .filter(runs::owner.eq(owner))
-            .filter(runs::attempt.eq(attempt))
-            .set(runs::lease_until.eq(Some(until)))
-            .execute(c)
-            .await?;
-        if written > 0 {
+        let renew = RenewLease { until, run: *run, owner, attempt: *attempt };
+        if renew.execute(c).await? > 0 {
             renewed.insert(*run);
         }
     }
@@ -313,23 +286,28 @@ pub(crate) async fn extend_lease(_: &mut Conn, _: RunId, _: i64) -> QueryResult<
 
 pub(crate) async fn insert_logs(c: &mut Conn, rows: &[LogRow]) -> QueryResult<()> {
     for row in rows {
-        diesel::insert_into(logs::table).values(row).on_conflict_do_nothing().execute(c).await?;
+        let row = diesel::insert_into(logs::table).values(row).on_conflict_do_nothing();
+        insert(logs::table, row).execute(c).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn upsert_staged(c: &mut Conn, rows: &[StagedStateRow]) -> QueryResult<()> {
     for row in rows {
-        let insert = diesel::insert_into(staged::table).values(row);
         if row.op == "touch" {
-            insert.on_conflict_do_nothing().execute(c).await?;
+            let row = diesel::insert_into(staged::table).values(row).on_conflict_do_nothing();
+            insert(staged::table, row).execute(c).await?;
         } else {
-            insert
-                .on_conflict((staged::run_id, staged::attempt, staged::pipeline, staged::stage, staged::key))
-                .do_update()
-                .set((staged::op.eq(row.op), staged::value.eq(row.value.as_deref())))
-                .execute(c)
-                .await?;
+            let upsert = UpsertStaged {
+                run: row.run_id,
+                attempt: row.attempt,
+                pipeline: &row.pipeline,
+                stage: &row.stage,
+                key: &row.key,
+                op: row.op,
+                value: row.value.as_deref(),
+            };
+            upsert.execute(c).await?;
         }
     }
     Ok(())

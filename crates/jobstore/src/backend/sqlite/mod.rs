@@ -5,10 +5,12 @@ use std::future::Future;
 use diesel::SqliteConnection;
 use futures_util::FutureExt as _;
 
+mod cached;
 mod connection;
 mod dsl;
 mod io;
 mod poll;
+mod statements;
 mod store;
 
 pub(crate) use dsl::RunQueryDsl;
