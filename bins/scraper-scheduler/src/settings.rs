@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) database_url: String,
     /// The zone of schedules that name none.
     pub(crate) timezone: Zone,
+    /// The zone that was asked for on the command line.
+    pub(crate) asked_timezone: Option<Zone>,
     /// The namespace of the file's jobs.
     pub(crate) namespace: String,
     /// Where stages keep state.
@@ -37,8 +39,10 @@ impl Settings {
     /// # Errors
     /// A value is wrong; it is named.
     pub(crate) fn new(globals: &Globals, setup: Setup) -> Result<Self, Failure> {
-        let timezone = match &globals.timezone {
-            Some(zone) => zone.parse().map_err(|error| Failure::usage(format!("--timezone: {error}")))?,
+        let asked = globals.timezone.as_ref().map(|zone| zone.parse::<Zone>()).transpose();
+        let asked_timezone = asked.map_err(|error| Failure::usage(format!("--timezone: {error}")))?;
+        let timezone = match asked_timezone {
+            Some(zone) => zone,
             None => app::default_zone(&setup.environment).map_err(Failure::usage)?,
         };
         let setting =
@@ -57,6 +61,7 @@ impl Settings {
             database_url: database_url
                 .unwrap_or_else(|| setting("SCHEDULER_DB_URL", "sqlite://scheduler_jobs.db")),
             timezone,
+            asked_timezone,
             namespace,
             state_dir: path(&globals.state_dir, "SCRAPER_STATE_DIR", ".scraper"),
             setup,

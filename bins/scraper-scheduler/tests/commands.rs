@@ -223,3 +223,30 @@ fn jobs_are_worked_on_without_a_scheduler() {
     }
     assert_eq!(program.run(&["outbox", "list", "--json"]).expect(0).json(), serde_json::json!([]));
 }
+
+#[test]
+fn a_job_that_is_added_lives_in_the_zone_of_its_pipeline_unless_another_is_asked_for() {
+    let file = FILE.replace("cron: '30 9 * * 1-5'", "cron: '30 9 * * 1-5', timezone: Asia/Tokyo");
+    let program = program().file("pipelines.yml", file);
+    // (pipeline, further arguments, zone)
+    let cases: [(&str, &[&str], &str); 4] = [
+        ("books", &[], "Asia/Tokyo"),
+        ("stocks", &[], "Europe/Stockholm"),
+        ("once", &[], "Europe/Stockholm"),
+        ("books", &["--timezone", "America/New_York"], "America/New_York"),
+    ];
+    for (pipeline, more, zone) in cases {
+        let add = ["jobs", "add", pipeline, "--cron", "0 6 * * *", "--json"];
+        let added = program.run(&[&add, more].concat()).expect(0).json();
+        assert_eq!(added["timezone"], zone, "{pipeline} {more:?}");
+    }
+}
+
+#[test]
+fn nothing_is_changed_in_a_store_that_ends_with_the_command() {
+    let program = program().variable("SCHEDULER_DB_URL", "sqlite::memory:");
+    for command in [&["jobs", "add", "books", "--interval", "1h"][..], &["jobs", "run", "books"]] {
+        let refused = program.run(command).expect(2);
+        assert!(refused.stderr.contains("sqlite::memory:"), "{}", refused.stderr);
+    }
+}

@@ -446,7 +446,9 @@ impl fmt::Display for EventKind {
             Self::JobInvalid { job, error } => write!(f, "{job} does not fire: {error}"),
             Self::JobsOrphaned { pipeline, jobs } => write!(
                 f,
-                "{jobs} jobs of pipeline '{pipeline}' do not fire: no running scheduler's file has it (they are kept; see `jobs list`)"
+                "{jobs} job{} of pipeline '{pipeline}' {} fire: no running scheduler's file has it (what is added is kept; see `jobs list`)",
+                if *jobs == 1 { "" } else { "s" },
+                if *jobs == 1 { "does not" } else { "do not" },
             ),
             Self::ForeignJobs { table, count, ids } => write!(
                 f,

@@ -272,7 +272,12 @@ fn print(simulation: &Simulation) -> Result<(), Failure> {
     output::line(table.render())?;
     output::line("Busiest minutes:")?;
     for minute in &simulation.busiest_minutes {
-        output::line(format!("  {}  {} fires", minute.at, minute.fires))?;
+        output::line(format!(
+            "  {}  {} fire{}",
+            minute.at,
+            minute.fires,
+            if minute.fires == 1 { "" } else { "s" }
+        ))?;
     }
     if simulation.most_at_a_time > 0 {
         output::line(format!("Runs at a time, by what is recorded: {} at most", simulation.most_at_a_time))?;

@@ -44,8 +44,11 @@ struct TriggerArgs {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
-    let schedule = args.trigger.schedule(settings.timezone)?;
     let file = pipelines::load(settings)?;
+    // Where no zone is asked for, a job lives in that of its pipeline's own schedule.
+    let own = file.pipelines.get(&args.pipeline).and_then(|pipeline| pipeline.schedule.as_ref());
+    let zone = settings.asked_timezone.or(own.map(Schedule::zone)).unwrap_or(settings.timezone);
+    let schedule = args.trigger.schedule(zone)?;
     let store = store::edit(settings).await?;
     let control = Control::new(store, settings.clock().clone(), file.pipelines);
     let added = control
