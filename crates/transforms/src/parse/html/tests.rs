@@ -189,6 +189,48 @@ async fn a_page_without_end_is_refused_at_once() {
     assert_eq!(done.parsed().count(), 20_000);
 }
 
+#[tokio::test]
+async fn pages_that_are_made_to_take_long_are_read_or_refused_at_once() {
+    let many = |part: &str, count: usize| part.repeat(count);
+    let attributes: String = (0..100_000).map(|n| format!(" a{n}=1")).collect();
+    let unlike: String = (0..9_000).map(|n| format!("<b id={n}>")).collect();
+    let refused = [
+        (many("<div>", 1_000_000), "nested deeper than 10000 levels"),
+        (many("<div></x>", 100_000), "nested deeper than 10000 levels"),
+        (many("<b>", 100_000), "nested deeper than 10000 levels"),
+        (many("<b></i>", 100_000), "nested deeper than 10000 levels"),
+        (many("<table>", 100_000), "nested deeper than 10000 levels"),
+        (format!("<p{attributes}>"), "open elements or attributes"),
+        (format!("<html><body><p{attributes}></p></body></html>"), "open elements or attributes"),
+        (format!("{unlike}{}", many("<p>x", 9_000)), "more than 4000000 elements"),
+    ];
+    for (page, expected) in refused {
+        let done = parse(&page, json!({"rows": "p", "fields": {"f": "b"}}), OnError::Fail).await;
+        assert!(done.error().contains(expected), "{}: {}", &page[..20], done.error());
+    }
+    let plain = |inner: String| format!("<html><head></head><body>{inner}</body></html>");
+    let divs = |depth| format!("{}<p>x</p>{}", many("<div>", depth), many("</div>", depth));
+    let read = [
+        (many("<a>", 100_000), "a[href]", 0),
+        (format!("<p a='{}'>", "x".repeat(1 << 20)), "p", 1),
+        (plain(format!("<p a='{}'></p>", "x".repeat(1 << 20))), "p", 1),
+        // Each part of the selector could be any of the elements above: the wrong way to look never ends.
+        (plain(divs(400)), "i div div div div div div p", 0),
+        (plain(divs(400)), "body > div div div div div div div p", 1),
+        (divs(2_000), "i div div div div div div p", 0),
+        (divs(3_000), "p", 1),
+        (plain(format!("<ul>{}</ul>", many("<li>a</li>", 40_000))), "li:nth-last-child(2n)", 20_000),
+        (plain(format!("<ul>{}</ul>", many("<li>a</li>", 40_000))), "b ~ li + li", 0),
+    ];
+    for (page, rows, expected) in read {
+        let kwargs =
+            json!({"rows": rows, "no_rows": "ok", "fields": {"f": {"select": "u", "required": false}}});
+        let done = parse(&page, kwargs, OnError::Fail).await;
+        done.succeeded();
+        assert_eq!(done.parsed().count(), expected, "{rows} on {}", &page[..20]);
+    }
+}
+
 #[test]
 fn all_mistakes_are_found_at_once() {
     let kwargs = json!({
