@@ -33,12 +33,11 @@ impl Add for Val {
             (Self::Num(a), Self::Num(b)) => Self::Num(a + b),
             (Self::Text(a), Self::Text(b)) => Self::Text(a.join(&b)),
             (Self::Arr(mut a), Self::Arr(b)) => {
-                Arc::make_mut(&mut a).extend(&b);
+                Arc::make_mut(&mut a).extend(b);
                 Self::Arr(a)
             }
             (Self::Obj(mut a), Self::Obj(b)) => {
-                let object = Arc::make_mut(&mut a);
-                b.iter().all(|(name, value)| object.insert(name.clone(), value.clone()));
+                Arc::make_mut(&mut a).extend(b);
                 Self::Obj(a)
             }
             (a, b) => return Err(Error::math(a, Math::Add, b)),

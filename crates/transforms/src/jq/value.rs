@@ -156,11 +156,15 @@ impl List {
         may_go_on
     }
 
-    /// Adds the values of another array.
-    pub(super) fn extend(&mut self, other: &Self) {
-        if self.reserve(other.items.len()) {
-            other.items.iter().all(|value| self.push(value.clone()));
+    /// Adds the values of another array, moved where nobody else has it.
+    pub(super) fn extend(&mut self, other: Arc<Self>) {
+        if !self.reserve(other.items.len()) {
+            return;
         }
+        match Arc::try_unwrap(other) {
+            Ok(Self { items, facts: _counted_until_moved }) => items.into_iter().all(|item| self.push(item)),
+            Err(shared) => shared.items.iter().all(|value| self.push(value.clone())),
+        };
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Val> {
@@ -201,7 +205,9 @@ impl List {
 impl Clone for List {
     fn clone(&self) -> Self {
         let mut list = Self::default();
-        list.extend(self);
+        if list.reserve(self.items.len()) {
+            self.items.iter().all(|value| list.push(value.clone()));
+        }
         list
     }
 }
@@ -228,6 +234,16 @@ impl Object {
             }
         }
         true
+    }
+
+    /// Adds the values of another object, moved where nobody else has it.
+    pub(super) fn extend(&mut self, other: Arc<Self>) {
+        match Arc::try_unwrap(other) {
+            Ok(Self { map, facts: _counted_until_moved }) => {
+                map.into_iter().all(|(name, value)| self.insert(name, value))
+            }
+            Err(shared) => shared.map.iter().all(|(name, value)| self.insert(name.clone(), value.clone())),
+        };
     }
 
     /// Takes a value out; null stays.
