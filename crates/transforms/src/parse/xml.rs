@@ -17,9 +17,12 @@ use super::rows::{NoRows, Rows};
 use super::xml_fields::{Field, Fields, Path};
 use crate::{encoding, topics};
 
-/// A row with more bytes of text, or nested deeper than the other, is refused.
+/// A row that takes more memory, or is nested deeper than the other, is refused.
 const ROW: usize = 64 << 20;
 const DEPTH: usize = 512;
+
+/// An element with more attributes is refused: each is compared with all before it.
+const ATTRIBUTES: usize = 10_000;
 
 /// What `xml.XmlParser` takes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -213,7 +216,12 @@ impl Document<'_> {
 
     fn node(&mut self, start: &BytesStart<'_>) -> Result<Node, StageError> {
         let mut node = Node { name: start.name().as_ref().to_owned(), ..Node::default() };
+        self.size += size_of::<Child>() + node.name.len();
         for attribute in start.attributes() {
+            if node.attrs.len() == ATTRIBUTES {
+                let message = format!("line {}: an element has more than {ATTRIBUTES} attributes", self.line);
+                return Err(self.rows.failed(message));
+            }
             let attribute = attribute.map_err(|error| self.broken().caused_by(error))?;
             let value = escape::unescape(&attribute.value)
                 .map_err(|error| self.broken().caused_by(error))?
@@ -221,16 +229,25 @@ impl Document<'_> {
             self.size += value.len();
             node.attrs.push((attribute.key.as_ref().to_owned(), value));
         }
+        self.check_size()?;
         Ok(node)
     }
 
-    fn text(&mut self, text: &str) -> Result<(), StageError> {
-        let Some(node) = self.row.last_mut() else { return Ok(()) };
-        self.size += text.len();
+    fn check_size(&self) -> Result<(), StageError> {
         if self.size > ROW {
             let message = format!("line {}: a row holds more than {} MiB", self.line, ROW >> 20);
             return Err(self.rows.failed(message));
         }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), StageError> {
+        if self.row.is_empty() {
+            return Ok(());
+        }
+        self.size += text.len();
+        self.check_size()?;
+        let Some(node) = self.row.last_mut() else { return Ok(()) };
         match node.children.last_mut() {
             Some(Child::Text(before)) => before.push_str(text),
             _ => node.children.push(Child::Text(text.to_owned())),
@@ -393,6 +410,15 @@ mod tests {
         let deep = format!("<a>{}", "<b>".repeat(100_000));
         let done = parse(deep.as_bytes(), "a/b", json!({"f": "."}), OnError::Fail).await;
         assert!(done.error().contains("nested deeper than 512"), "{}", done.error());
+        let attributes: String = (0..20_000).map(|n| format!(" a{n}=\"1\"")).collect();
+        let hostile = [
+            (format!("<a><b>{}</b></a>", "<c/>".repeat(1_000_000)), "line 1: a row holds more than 64 MiB"),
+            (format!("<a><b{attributes}/></a>"), "line 1: an element has more than 10000 attributes"),
+        ];
+        for (xml, expected) in hostile {
+            let done = parse(xml.as_bytes(), "a/b", json!({"f": "."}), OnError::Fail).await;
+            assert!(done.error().contains(expected), "{}", done.error());
+        }
     }
 
     #[test]
