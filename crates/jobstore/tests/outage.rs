@@ -27,6 +27,8 @@ enum Weather {
     Down = 1,
     /// It cuts a connection when its server answers to a COMMIT: the answer is lost.
     LoseCommits = 2,
+    /// It takes what the client says and passes nothing on: so a frozen server behaves.
+    Silent = 3,
 }
 
 struct Proxy {
@@ -74,6 +76,9 @@ async fn carry(
         tokio::select! {
             read = client.read(&mut up) => {
                 let Ok(read @ 1..) = read else { return };
+                if weather.load(Ordering::SeqCst) == Weather::Silent as u8 {
+                    continue;
+                }
                 committing = up[..read].windows(6).any(|window| window == b"COMMIT");
                 if server.write_all(&up[..read]).await.is_err() {
                     return;
@@ -250,4 +255,19 @@ async fn a_turn_that_is_given_up_leaves_nothing_behind() {
     assert_eq!(held.len(), 2);
     assert!(result.started.len() <= 2);
     assert_eq!(scene.store.runs(RunFilter::default()).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_given_up() {
+    let Some(scene) = Scene::new().await else { return };
+    scene.store.edit_jobs(vec![put("a"), put("b")], at(0)).await.unwrap();
+    // On a connection that is there already: nothing else would ever tell.
+    scene.proxy.turns(Weather::Silent);
+    let within = Duration::from_secs(40);
+    let silent = tokio::time::timeout(within, scene.try_turn(turn(60, 2, Vec::new()))).await.unwrap();
+    let silent = silent.unwrap_err();
+    assert!(silent.to_string().contains("does not answer"), "{silent:?}");
+    scene.proxy.turns(Weather::Fair);
+    let result = scene.try_turn(turn(60, 2, Vec::new())).await.unwrap();
+    assert_eq!(result.started.len(), 2, "no fire is lost");
 }
