@@ -35,7 +35,7 @@ pub trait Fetcher: Send + Sized + 'static {
 
 /// A stage that turns payloads into records. Other items pass on.
 ///
-/// Parsing is computing: it runs on threads of its own, up to one a core with several payloads at once,
+/// Parsing is computing: it runs on threads of its own, on all cores with several payloads at once,
 /// and the order of the results is that of the payloads.
 pub trait Parser: Send + Sync + 'static {
     /// Parses one payload. It may block, and may read the payload as it comes.
@@ -309,6 +309,9 @@ impl std::fmt::Debug for ParserOutput {
 
 struct ParserStage<P>(Arc<P>);
 
+/// So many payloads are being parsed, or wait parsed, beside one a core.
+const AHEAD: usize = 2;
+
 /// A payload that is being parsed: its records arrive in `batches`, its result in `done`.
 struct Parsing {
     batches: tokio::sync::mpsc::Receiver<Batch>,
@@ -345,7 +348,10 @@ impl<P: Parser> ParserStage<P> {
 
 impl<P: Parser> Transform for ParserStage<P> {
     fn connect(self: Box<Self>, mut input: ItemStream, ctx: StageContext) -> ItemStream {
-        let width = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Some more than there are cores: those that are done wait here for their turn, and no core with them.
+        // With one core there is nothing to gain from reading on.
+        let width = if cores > 1 { cores + AHEAD } else { 1 };
         ItemStream::generate(move |mut out| async move {
             let mut running = std::collections::VecDeque::<Parsing>::new();
             let mut waiting = Vec::<Item>::new().into_iter();
@@ -384,7 +390,6 @@ impl<P: Parser> Transform for ParserStage<P> {
                             }
                             continue;
                         }
-                        // With one core there is nothing to gain from reading on.
                         more = input.next_batch(), if width > 1 => more,
                     },
                 };

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::keep::Worker;
 
 /// So many bytes of keys are held in memory; more go to a temporary database.
-const IN_MEMORY: usize = 2 << 20;
+const IN_MEMORY: usize = 8 << 20;
 
 /// What a set costs for each key beside its bytes.
 const OVERHEAD: usize = 48;

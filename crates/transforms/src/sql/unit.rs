@@ -262,7 +262,7 @@ impl Inner {
             connection.set_prepared_statement_cache_capacity(64);
             // What is put aside needs no journal: it is thrown away whole where anything fails.
             connection.execute_batch(
-                "PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-4096;
+                "PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-16384;
                  PRAGMA temp_store=FILE;",
             )?;
             Ok(connection)
@@ -344,7 +344,7 @@ impl std::fmt::Debug for SqliteUnit {
 /// Attaches a file as `db`, and reads its header.
 pub(crate) fn attach(connection: &Connection, path: &Path, mode: &str) -> rusqlite::Result<()> {
     connection.execute("ATTACH ?1 AS db", [uri(path, mode)])?;
-    connection.execute_batch("PRAGMA db.cache_size=-8192")?;
+    connection.execute_batch("PRAGMA db.cache_size=-16384")?;
     connection.query_row("SELECT count(*) FROM db.sqlite_schema", [], |_| Ok(()))
 }
 
