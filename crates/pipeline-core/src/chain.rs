@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::clock::Stopwatch;
 use crate::context::{Participant, RunContext, StageContext};
@@ -148,7 +149,7 @@ impl Chain {
     /// Runs the chain to its end.
     ///
     /// Whatever happens, the stages have been dropped, what they deferred has run, and their participants
-    /// have committed or been rolled back when this returns. `timeout` is measured on the run's clock.
+    /// have committed or been rolled back when this returns. `timeout` does not follow a clock that is set.
     pub async fn run(self, ctx: RunContext, timeout: Option<Duration>) -> RunReport {
         let watch = Stopwatch::start();
         let outcome = self.run_to_outcome(&ctx, timeout).await;
@@ -178,9 +179,7 @@ impl Chain {
     }
 
     async fn run_to_outcome(self, ctx: &RunContext, timeout: Option<Duration>) -> RunOutcome {
-        let deadline = timeout.and_then(|timeout| {
-            ctx.started_at().checked_add_signed(chrono::TimeDelta::from_std(timeout).ok()?)
-        });
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let stream = self.connect(ctx);
         let end = drive(stream, ctx, deadline).await;
         let mut participants = ctx.take_participants();
@@ -238,8 +237,8 @@ enum End {
 }
 
 /// Pulls the stream until it ends, or the run must.
-async fn drive(mut stream: ItemStream, ctx: &RunContext, deadline: Option<DateTime<Utc>>) -> End {
-    let expired = sleep_until(ctx, deadline);
+async fn drive(mut stream: ItemStream, ctx: &RunContext, deadline: Option<Instant>) -> End {
+    let expired = sleep_until(deadline);
     tokio::pin!(expired);
     loop {
         tokio::select! {
@@ -263,9 +262,9 @@ async fn drive(mut stream: ItemStream, ctx: &RunContext, deadline: Option<DateTi
     }
 }
 
-async fn sleep_until(ctx: &RunContext, deadline: Option<DateTime<Utc>>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => ctx.clock().sleep_until(deadline).await,
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
@@ -274,7 +273,7 @@ async fn sleep_until(ctx: &RunContext, deadline: Option<DateTime<Utc>>) {
 async fn commit(
     participants: &mut Vec<Box<dyn Participant>>,
     ctx: &RunContext,
-    deadline: Option<DateTime<Utc>>,
+    deadline: Option<Instant>,
 ) -> RunOutcome {
     let prepare = async {
         for participant in participants.iter_mut() {
@@ -285,7 +284,7 @@ async fn commit(
     let prepared = tokio::select! {
         biased;
         () = ctx.cancellation().cancelled() => return RunOutcome::Cancelled,
-        () = sleep_until(ctx, deadline) => return RunOutcome::TimedOut,
+        () = sleep_until(deadline) => return RunOutcome::TimedOut,
         prepared = prepare => prepared,
     };
     if let Err((name, error)) = prepared {

@@ -134,16 +134,13 @@ async fn after_a_step_the_runs_of_the_dead_are_found_as_before() {
     assert!(waited < 120, "{waited}");
 }
 
-/// A timeout is judged by the clock that was set, but never takes longer by a watch than it says, ten seconds to stop,
-/// and the time until the next heartbeat.
+/// A timeout is measured by a watch, whatever the clock shows.
 #[tokio::test(start_paused = true)]
-async fn a_timeout_is_judged_anew_after_a_step_and_never_gets_longer() {
-    for (by, seconds) in
-        [(TimeDelta::hours(1), 30..35), (TimeDelta::hours(-1), 90..112), (TimeDelta::zero(), 90..91)]
-    {
+async fn a_step_neither_shortens_nor_lengthens_a_timeout() {
+    for by in [TimeDelta::hours(1), TimeDelta::days(1), TimeDelta::hours(-1), TimeDelta::zero()] {
         let mut world = World::new("2026-03-10 08:59").await;
         world.settings.longest_silence = Duration::from_secs(10);
-        world.script.takes("books", "1h");
+        world.script.takes("books", "48h");
         let books = world.pipeline("books").scheduled(cron("0 9 10 3 *", "UTC"));
         let process = world.start([books.timeout(Duration::from_secs(90))]).await;
         world.clock_on("60s").await;
@@ -154,7 +151,7 @@ async fn a_timeout_is_judged_anew_after_a_step_and_never_gets_longer() {
             world.settle().await;
         }
         let took = watch.elapsed().as_secs();
-        assert!(seconds.contains(&took), "{by}: {took} s");
+        assert!((90..91).contains(&took), "{by}: {took} s");
         world.settle().await;
         assert_eq!(world.only_run().await.outcome, Some(Outcome::TimedOut), "{by}");
         process.stop().await;
