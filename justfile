@@ -28,6 +28,8 @@ bench:
     cargo bench -p engine --bench throughput
     cargo run --release -p discord --example figures
     cd tests/benchmarks && cargo run --release --bin next-fire
+    cargo build --release --bin scraper-legacy
+    python3 tests/benchmarks/peers.py
 
 # Licences, advisories and banned crates (needs cargo-deny).
 deny:

@@ -1,5 +1,5 @@
-//! Lateness and CPU a fire with many one-second jobs on a durable store, all due at the same instant or spread over the
-//! second; then start-up, idle CPU and memory with many jobs due tomorrow.
+//! Lateness and CPU a fire with many one-second jobs on a durable store, all of them due at the same instant; then
+//! start-up, idle CPU and memory with many jobs due tomorrow.
 //!
 //! `cargo bench -p engine --bench throughput -- [URL]`: the store is a new SQLite file, or an empty database. `JOBS` are
 //! the sizes of the first part (`100,1000,10000`), `TOMORROW` those of the second (`10000`); `0` leaves a part out.
@@ -60,33 +60,18 @@ fn sizes(variable: &str, default: &str) -> Vec<usize> {
     text.split(',').map(|size| size.trim().parse().unwrap()).filter(|size| *size > 0).collect()
 }
 
-/// How the fires of a second are spread over it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// All at the same instant.
-    Together,
-    /// A hundredth of the jobs every ten milliseconds.
-    Spread,
-}
-
 /// `jobs` pipelines, each once a second, for some seconds.
-async fn measure(jobs: usize, phase: Phase, seconds: u64) {
+async fn measure(jobs: usize, seconds: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let what = if phase == Phase::Together { "together" } else { "spread" };
-    let store = store(folder.path(), &format!("{what}-{jobs}")).await;
+    let store = store(folder.path(), &format!("seconds-{jobs}")).await;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let each_second = Schedule::interval(Duration::from_secs(1), Zone::UTC).unwrap();
-    let of_pipelines = match phase {
-        Phase::Together => each_second.clone(),
-        Phase::Spread => Schedule::manual(Zone::UTC),
-    };
     let pipelines = (0..jobs).map(|n| {
         let sender = sender.clone();
         let chain = move || Ok(Chain::new().stage("bench.Noop", fetcher(Noop(sender.clone()))));
-        Pipeline::new(format!("p{n:05}"), chain).scheduled(of_pipelines.clone()).overlap(Overlap::Queue)
+        Pipeline::new(format!("p{n:05}"), chain).scheduled(each_second.clone()).overlap(Overlap::Queue)
     });
     let pipelines = Pipelines::new(pipelines).unwrap();
-    let control = engine::Control::new(store.clone(), Arc::new(SystemClock), pipelines.clone());
     let deps = Deps {
         settings: Settings { max_concurrent_runs: jobs, ..Settings::default() },
         ..Deps::new(store.clone(), pipelines)
@@ -105,20 +90,6 @@ async fn measure(jobs: usize, phase: Phase, seconds: u64) {
     }
     drop(events);
     let registered = registering.elapsed();
-    if phase == Phase::Spread {
-        let mut added = tokio::time::interval(Duration::from_millis(10));
-        for first in (0..jobs).step_by(jobs.div_ceil(100)) {
-            added.tick().await;
-            let last = jobs.min(first + jobs.div_ceil(100));
-            let new = |n: usize| NewJob {
-                pipeline: format!("p{n:05}"),
-                id: Some(format!("job-{n}").into()),
-                schedule: each_second.clone(),
-                requested_by: None,
-            };
-            control.add_jobs((first..last).map(new)).await.unwrap();
-        }
-    }
     tokio::time::sleep(Duration::from_secs(2)).await;
     while receiver.try_recv().is_ok() {}
     let before = cpu();
@@ -134,7 +105,7 @@ async fn measure(jobs: usize, phase: Phase, seconds: u64) {
     late.sort_unstable();
     let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     print(&format!(
-        "{jobs} jobs {what}: {} fires in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} µs a fire, registered in {registered:?}, {rss} MiB",
+        "{jobs} jobs: {} fires in {seconds} s, late p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, CPU {:.1} µs a fire, registered in {registered:?}, {rss} MiB",
         late.len(),
         at(0.5),
         at(0.99),
@@ -184,8 +155,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         for jobs in sizes("JOBS", "100,1000,10000") {
-            measure(jobs, Phase::Together, 10).await;
-            measure(jobs, Phase::Spread, 10).await;
+            measure(jobs, 10).await;
         }
         for jobs in sizes("TOMORROW", "10000") {
             many_jobs_due_tomorrow(jobs).await;

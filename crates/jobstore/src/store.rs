@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, JobId, MessageId, Owner, RunId};
-use crate::model::job::{ForeignJobs, JobEdit, JobEdited, JobFilter, JobRecord};
+use crate::model::job::{ForeignJobs, JobEdit, JobEdited, JobFilter, JobRecord, JobSource};
 use crate::model::outbox::{
     ClaimMessages, MessageFilter, MessageRecord, MessageSelection, NewMessage, SealedBatch, TargetMessages,
 };
@@ -92,6 +92,9 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// Jobs in the order of (namespace, id).
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRecord>, StoreError>;
+
+    /// How many jobs of a source each pipeline has, by the pipelines' names.
+    async fn jobs_by_pipeline(&self, source: JobSource) -> Result<Vec<(String, u64)>, StoreError>;
 
     /// The newest finished run of each of these jobs.
     async fn job_runs(&self, jobs: &[JobId]) -> Result<Vec<JobRuns>, StoreError>;

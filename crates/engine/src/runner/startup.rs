@@ -19,8 +19,6 @@ use crate::shared::Shared;
 
 /// How often a reconciliation is planned anew because other schedulers were faster.
 const ROUNDS: usize = 20;
-/// Jobs that are read at a time.
-const PAGE: usize = 1_000;
 /// Fires that are recorded in one turn before the file is reconciled.
 const FIRES: usize = 500;
 
@@ -185,38 +183,20 @@ pub(super) async fn warn_of_orphans(
     store: &Arc<dyn JobStore>,
     pipelines: &Pipelines,
 ) -> Result<(), EngineError> {
-    let mut unknown = runtime_pipelines(store).await?;
-    unknown.retain(|pipeline, _| pipelines.get(pipeline).is_none());
+    let mut unknown = store.jobs_by_pipeline(JobSource::Runtime).await?;
+    unknown.retain(|(pipeline, _)| pipelines.get(pipeline).is_none());
     if unknown.is_empty() {
         return Ok(());
     }
     for process in store.processes(shared.control.clock().now()).await? {
         if process.silent_for <= crate::control::ALIVE {
-            unknown.retain(|pipeline, _| !process.info.pipelines.contains(pipeline));
+            unknown.retain(|(pipeline, _)| !process.info.pipelines.contains(pipeline));
         }
     }
     for (pipeline, jobs) in unknown {
         shared.emit(EventKind::JobsOrphaned { pipeline, jobs });
     }
     Ok(())
-}
-
-/// How many jobs added at run time each pipeline has.
-async fn runtime_pipelines(store: &Arc<dyn JobStore>) -> Result<BTreeMap<String, u64>, EngineError> {
-    let mut counts = BTreeMap::new();
-    let mut filter = JobFilter { source: Some(JobSource::Runtime), limit: PAGE, ..JobFilter::default() };
-    loop {
-        let page = store.jobs(filter.clone()).await?;
-        let Some(last) = page.last() else { return Ok(counts) };
-        filter.after = Some((last.namespace.clone(), last.id.clone()));
-        let full = page.len() == PAGE;
-        for job in page {
-            *counts.entry(job.pipeline).or_default() += 1;
-        }
-        if !full {
-            return Ok(counts);
-        }
-    }
 }
 
 /// Queues the pipelines without schedule, one run each.

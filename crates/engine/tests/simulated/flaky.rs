@@ -153,6 +153,10 @@ impl JobStore for Flaky {
         pass_on!(self.before_reading().jobs(filter))
     }
 
+    async fn jobs_by_pipeline(&self, source: JobSource) -> Result<Vec<(String, u64)>, StoreError> {
+        pass_on!(self.before_reading().jobs_by_pipeline(source))
+    }
+
     async fn job_runs(&self, jobs: &[JobId]) -> Result<Vec<JobRuns>, StoreError> {
         pass_on!(self.before_reading().job_runs(jobs))
     }

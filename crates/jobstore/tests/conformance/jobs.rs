@@ -162,6 +162,9 @@ on_shared_stores! {
         assert_eq!(ids(&*stage, JobFilter::default()).await, ["a"]);
         let all = JobFilter { all_namespaces: true, ..JobFilter::default() };
         assert_eq!(ids(&*stage, all).await, ["a", "a", "b"]);
+        let counts = [stage.jobs_by_pipeline(JobSource::Config).await.unwrap(), other.jobs_by_pipeline(JobSource::Config).await.unwrap()];
+        assert_eq!(counts, [vec![("a".to_owned(), 1)], vec![("a".to_owned(), 1), ("b".to_owned(), 1)]]);
+        assert_eq!(other.jobs_by_pipeline(JobSource::Runtime).await.unwrap(), []);
         assert_eq!(started(&go(&*stage, 60, 5).await), ["a@60"]);
         assert_eq!(started(&go(&*other, 60, 5).await), ["a@60", "b@60"], "the other namespace's run is in nobody's way");
     }

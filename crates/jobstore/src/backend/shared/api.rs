@@ -9,7 +9,7 @@ use super::{Store, bodies, changes, jobs, outbox, process, retention, runs, stag
 use crate::changes::Changes;
 use crate::error::StoreError;
 use crate::model::ids::{AttemptKey, JobId, MessageId, Owner, RunId};
-use crate::model::job::{ForeignJobs, JobEdit, JobEdited, JobFilter, JobRecord};
+use crate::model::job::{ForeignJobs, JobEdit, JobEdited, JobFilter, JobRecord, JobSource};
 use crate::model::outbox::{
     ClaimMessages, MessageFilter, MessageRecord, MessageSelection, NewMessage, SealedBatch, TargetMessages,
 };
@@ -110,6 +110,11 @@ impl JobStore for Store {
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRecord>, StoreError> {
         let namespace = self.namespace.clone();
         read_tx!(self, |c| jobs::list(c, &namespace, &filter))
+    }
+
+    async fn jobs_by_pipeline(&self, source: JobSource) -> Result<Vec<(String, u64)>, StoreError> {
+        let namespace = self.namespace.clone();
+        read_tx!(self, |c| jobs::by_pipeline(c, &namespace, source))
     }
 
     async fn job_runs(&self, ids: &[JobId]) -> Result<Vec<JobRuns>, StoreError> {

@@ -7,7 +7,9 @@ use crate::backend::plan::Sizes;
 use crate::backend::rows::{JobRow, RunRow};
 use crate::error::StoreError;
 use crate::model::ids::JobId;
-use crate::model::job::{Expect, ForeignJobs, JobEdit, JobEdited, JobFilter, JobPut, JobRecord, JobState};
+use crate::model::job::{
+    Expect, ForeignJobs, JobEdit, JobEdited, JobFilter, JobPut, JobRecord, JobSource, JobState,
+};
 use crate::model::run::JobRuns;
 use crate::model::time::{micros, opt_micros};
 use crate::schema::{IsFinished, scraper_jobs as jobs, scraper_runs as runs};
@@ -293,6 +295,23 @@ pub(crate) async fn list(
     }
     let rows: Vec<JobRow> = query.load(c).await?;
     Ok(rows.into_iter().map(JobRecord::from).collect())
+}
+
+/// How many jobs of a source each pipeline has.
+pub(crate) async fn by_pipeline(
+    c: &mut Conn,
+    namespace: &str,
+    source: JobSource,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let rows: Vec<(String, i64)> = jobs::table
+        .filter(jobs::namespace.eq(namespace))
+        .filter(jobs::source.eq(source))
+        .group_by(jobs::pipeline)
+        .order(jobs::pipeline)
+        .select((jobs::pipeline, diesel::dsl::count_star()))
+        .load(c)
+        .await?;
+    Ok(rows.into_iter().map(|(pipeline, count)| (pipeline, count.unsigned_abs())).collect())
 }
 
 /// The newest finished run of each of these jobs.
