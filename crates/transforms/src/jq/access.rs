@@ -322,6 +322,24 @@ impl jaq_core::ValT for Val {
                 }
                 Ok(metered(Self::Obj(object))?)
             }
+            // What is not there yet is made: `.a.b = 1` on null or {}.
+            (Self::Null, Self::Text(_)) => Self::object(Object::default()).map_index(index, opt, f),
+            (Self::Null, Self::Num(_)) => Self::from_iter([]).map_index(index, opt, f),
+            (Self::Arr(mut list), Self::Num(Num::Int(at)))
+                if usize::try_from(*at).is_ok_and(|at| at >= list.as_slice().len()) =>
+            {
+                let at = at.unsigned_abs();
+                let Some(value) = f(Self::Null).next().transpose()? else { return Ok(Self::Arr(list)) };
+                if !meter::spend(at as u64 / 16)
+                    || !meter::has_room((at as u64 + 1).saturating_mul(size_of::<Self>() as u64))
+                {
+                    return Err(refusal().into());
+                }
+                let length = list.as_slice().len();
+                let items = Arc::make_mut(&mut list).iter().cloned();
+                let filled = items.chain(std::iter::repeat_n(Self::Null, at - length)).chain([value]);
+                Ok(metered(filled.collect())?)
+            }
             (Self::Arr(mut list), _) => {
                 let length = list.as_slice().len();
                 let place = Place::of(index).and_then(|place| {

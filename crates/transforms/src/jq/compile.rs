@@ -11,12 +11,12 @@ use jaq_core::{Ctx, DataT, Error, Exn, Filter, Lut, Vars, path};
 use pipeline_core::suggest;
 
 use super::convert::shorten;
-use super::counted::count_recursion;
+use super::counted::{count_recursion, reserved};
 use super::nesting::with_stack;
 use super::ops::refusal;
 use super::value::{Object, Val};
 use super::vars::JqVars;
-use super::{library, meter};
+use super::{library, meter, search};
 
 const NO_MODULES: &str = "modules and files cannot be loaded: write the definitions into the program";
 
@@ -64,9 +64,11 @@ type Native = native::Fun<Kind>;
 /// The functions that are not written in jq.
 fn natives() -> impl Iterator<Item = Native> {
     // What reads the clock, the environment or the host's zone, or writes, is replaced.
-    let replaced = ["env", "now", "localtime", "strflocaltime", "debug_empty"];
+    let mut replaced = vec!["env", "now", "localtime", "strflocaltime", "debug_empty"];
+    // So are searches, which know letters of ASCII only.
+    let searches = search::functions().into_vec();
+    replaced.extend(searches.iter().map(|(name, ..)| *name));
     let standard = jaq_std::funs::<Kind>().filter(move |(name, ..)| !replaced.contains(name));
-    let standard = standard.map(|(name, args, run)| (search(name).unwrap_or(name), args, run));
     let core = jaq_core::funs::<Kind>()
         .map(|(name, args, run)| (if name == "range" { "_range" } else { name }, args, run));
     let own: Box<[native::Filter<jaq_core::RunPtr<Kind>>]> = Box::new([
@@ -77,18 +79,8 @@ fn natives() -> impl Iterator<Item = Native> {
         }),
         ("debug_empty", v(0), |_| Box::new(std::iter::empty())),
     ]);
-    let own = own.into_vec().into_iter().chain(library::functions().into_vec());
+    let own = own.into_vec().into_iter().chain(library::functions().into_vec()).chain(searches);
     core.chain(standard).chain(own.map(native::run::<Kind>))
-}
-
-/// The name under which the prelude calls a function that searches a text.
-fn search(name: &str) -> Option<&'static str> {
-    match name {
-        "matches" => Some("_matches"),
-        "split_matches" => Some("_split_matches"),
-        "split_" => Some("_split"),
-        _ => None,
-    }
 }
 
 /// The functions that are written in jq: parsed once, used by every program.
@@ -114,6 +106,13 @@ impl Machine {
     pub(super) fn compile(program: &str) -> Result<Self, String> {
         with_stack(program, || {
             refuse_imports(program)?;
+            if let Some(name) = reserved(program) {
+                return Err(at(
+                    program,
+                    name,
+                    &format!("`{name}` is kept for what counts a program's steps: choose another name"),
+                ));
+            }
             let filter = compile(program, program)?;
             let Some(counted) = count_recursion(program) else {
                 return Ok(Self { filter, is_deep: false });

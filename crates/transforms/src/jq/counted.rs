@@ -6,6 +6,24 @@ use jaq_core::load::lex::{StrPart, Tok, Token};
 /// A step, and then the same input.
 const STEP: &str = "(if _step then . else . end) | ";
 
+/// Names of our own that programs must not take.
+const RESERVED: [&str; 4] = ["_step", "_range", "_concat", "_remove"];
+
+/// The first of our own names that a program uses.
+pub(super) fn reserved(program: &str) -> Option<&str> {
+    fn find<'p>(tokens: &[Token<&'p str>]) -> Option<&'p str> {
+        tokens.iter().find_map(|Token(text, token)| match token {
+            Tok::Word if RESERVED.contains(text) => Some(*text),
+            _ => {
+                let mut found = None;
+                inner(token, |tokens| found = found.or_else(|| find(tokens)));
+                found
+            }
+        })
+    }
+    find(&Lexer::new(program).lex().ok()?)
+}
+
 /// A program with a counted step at the start of each of its own functions.
 pub(super) struct Counted {
     pub(super) program: String,

@@ -17,12 +17,6 @@ const DIGITS: usize = 64 * 1024;
 /// What a byte of JSON may take while it is read.
 const READ: u64 = 8;
 
-/// What a match takes while all are being found.
-const MATCH: u64 = 160;
-
-/// Texts up to this length cannot have so many matches that it would matter.
-const SEARCHED: usize = 64 * 1024;
-
 impl jaq_std::ValT for Val {
     fn into_seq<S: FromIterator<Self>>(self) -> Result<S, Self> {
         match self {
@@ -83,10 +77,6 @@ pub(super) fn functions() -> Box<[Function]> {
         ("tojson", v(0), |cv| bome(metered(cv.1.to_json()))),
         ("length", v(0), |cv| bome(length(cv.1))),
         ("contains", v(1), |cv| unary(cv, |a, b| Ok(Val::Bool(contains(&a, &b))))),
-        ("_may_match", v(2), |mut cv| {
-            let (flags, pattern) = (cv.0.pop_var(), cv.0.pop_var());
-            bome(if may_match(&cv.1, &pattern, &flags) { Ok(cv.1) } else { Err(refusal()) })
-        }),
         ("has", v(1), |cv| unary(cv, |value, key| value.at(&key).map(|found| found.is_some().into()))),
         ("indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
         ("bsearch", v(1), |cv| {
@@ -149,26 +139,6 @@ fn can_be_read(text: &str) -> bool {
         }
     }
     meter::has_room((text.len() as u64).saturating_mul(READ))
-}
-
-/// Whether there is room for all matches. What is wrong with a pattern is found by those that search.
-fn may_match(value: &Val, pattern: &Val, flags: &Val) -> bool {
-    let (Val::Text(text), Val::Text(pattern), Val::Text(flags)) = (value, pattern, flags) else {
-        return true;
-    };
-    let has = |flag| flags.as_str().contains(flag);
-    if text.len() <= SEARCHED || !has('g') {
-        return true;
-    }
-    let pattern = regex::RegexBuilder::new(pattern.as_str())
-        .case_insensitive(has('i'))
-        .multi_line(has('m') || has('p'))
-        .dot_matches_new_line(has('s') || has('p'))
-        .swap_greed(has('l'))
-        .ignore_whitespace(has('x'))
-        .build();
-    let Ok(pattern) = pattern else { return true };
-    (0..).zip(pattern.find_iter(text.as_str())).all(|(number, _)| meter::has_room((number + 1) * MATCH))
 }
 
 fn length(value: Val) -> ValR<Val> {

@@ -18,6 +18,7 @@ mod library;
 mod meter;
 mod nesting;
 mod ops;
+mod search;
 mod text;
 mod value;
 mod vars;

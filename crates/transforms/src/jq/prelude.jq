@@ -4,8 +4,3 @@ def repeat(f): def rec: (if _step then . else . end) | (., (f | rec)); rec;
 def recurse(f): def rec: (if _step then . else . end) | (., (f | rec)); rec;
 def while(cond; update): def rec: (if _step then . else . end) | if cond then ., (update | rec) else empty end; rec;
 def until(cond; update): def rec: (if _step then . else . end) | if cond then . else update | rec end; rec;
-
-# A search that would find too much is refused before it finds it.
-def matches($re; $flags): _may_match($re; $flags) | _matches($re; $flags);
-def split_matches($re; $flags): _may_match($re; $flags) | _split_matches($re; $flags);
-def split_($re; $flags): _may_match($re; $flags) | _split($re; $flags);

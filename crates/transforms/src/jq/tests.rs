@@ -258,3 +258,88 @@ fn programs_over_elements_are_split() {
         assert_eq!(split, expected, "{program}");
     }
 }
+
+#[test]
+fn searches_know_the_letters_of_all_languages() {
+    check(&[
+        (r#"capture("(?<town>\\w+) (?<n>\\d+)")"#, r#""Göteborg 12""#, r#"{"town":"Göteborg","n":"12"}"#),
+        (r#"test("^\\w+$"), test("\\bni"), test("ÜN";"i")"#, r#""ünï""#, "true false true"),
+        (r#"gsub("[^\\w]+";"-")"#, r#""Kök & Bad""#, r#""Kök-Bad""#),
+        (r#"test("^\\p{Lu}")"#, r#""Åre""#, "true"),
+        (r#"gsub("\\s";"_")"#, "\"a\u{a0}b\"", r#""a_b""#),
+        (r#"[match("b|å";"g") | [.offset,.length,.string]]"#, r#""åäb""#, r#"[[0,1,"å"],[2,1,"b"]]"#),
+        // A group that is not there is null, and keeps its place.
+        (r#"[scan("(\\d+)?-(\\d+)")]"#, r#""-5""#, r#"[[null,"5"]]"#),
+        (r#"capture("(?<a>x)?(?<b>y)")"#, r#""y""#, r#"{"a":null,"b":"y"}"#),
+        (r#"[split(", *";null)], [splits(";")]"#, r#""a, b;c""#, r#"[["a","b;c"]] ["a, b","c"]"#),
+        (
+            r#"sub("a";"b"), gsub("a";"b"), gsub("(?<x>a)";"<\\(.x)>"), gsub("";"-")"#,
+            r#""aa""#,
+            r#""ba" "bb" "<a><a>" "-a-a-""#,
+        ),
+        (r#"[sub("a";"b","c")]"#, r#""a""#, r#"["b","c"]"#),
+        (r#"try test("(") catch "wrong""#, r#""a""#, r#""wrong""#),
+        (
+            r#"try test("a";"q") catch ."#,
+            r#""a""#,
+            r#""`q` is no flag of a regular expression (g, n, i, m, s, l, x, p)""#,
+        ),
+    ]);
+}
+
+#[test]
+fn a_long_text_is_cleaned_in_little_memory() {
+    let text = Value::from(vec![Value::from("word  ".repeat(20_000))]);
+    assert_eq!(run(r#".[0] | gsub("\\s+";" ") | length"#, &text), Ok("100000".into()));
+}
+
+#[test]
+fn several_places_are_removed_at_once() {
+    check(&[
+        ("del(.[1,2]), del(.[0,2]), del(.[0:2],.[3]), del(.[-1,0])", "[1,2,3,4]", "[1,4] [2,4] [3] [2,3]"),
+        (r#"delpaths([["a",0],["a",1]])"#, r#"{"a":[1,2,3,4]}"#, r#"{"a":[3,4]}"#),
+        ("del(.a[range(0;2)])", r#"{"a":[1,2,3,4,5]}"#, r#"{"a":[3,4,5]}"#),
+        (
+            "del(.a, .b), del(.x), del(.x.y), del(.a.b)",
+            r#"{"a":{"b":1},"b":2,"c":3}"#,
+            r#"{"c":3} {"a":{"b":1},"b":2,"c":3} {"a":{"b":1},"b":2,"c":3} {"a":{},"b":2,"c":3}"#,
+        ),
+        ("del(.[] | select(. > 2)), del(.[]), del(.)", "[1,2,3,4]", "[1,2] [] null"),
+        ("del(.. | nulls)", r#"{"a":[null,1,null],"b":null}"#, r#"{"a":[1]}"#),
+    ]);
+}
+
+#[test]
+fn what_is_not_there_yet_is_made() {
+    check(&[
+        (
+            r#".a.b = 5, (.tags[0] = "x"), (.n["x"] += 1)"#,
+            "{}",
+            r#"{"a":{"b":5}} {"tags":["x"]} {"n":{"x":1}}"#,
+        ),
+        (r#"setpath(["a","b"];1), (getpath(["a","b"]) = 5)"#, "null", r#"{"a":{"b":1}} {"a":{"b":5}}"#),
+        ("(.[5] = 1), (.[1] = 2)", "[0]", "[0,null,null,null,null,1] [0,2]"),
+        ("reduce range(5) as $i ([]; .[$i] = $i)", "null", "[0,1,2,3,4]"),
+    ]);
+    assert!(run(".[1e12] = 1", &Value::Null).is_err());
+    assert!(run(".[100000000000] = 1", &value("[]")).is_err());
+}
+
+#[test]
+fn our_own_names_are_not_taken() {
+    for program in [
+        "def _step: 1; {a: _step}",
+        "def f(_step): 1 + f(_step); f(true)",
+        "[_remove([0])]",
+        r#""\(_step)""#,
+    ] {
+        let error = run(program, &Value::Null).unwrap_err();
+        assert!(error.contains("is kept for"), "{program}: {error}");
+    }
+}
+
+fn check(cases: &[(&str, &str, &str)]) {
+    for (program, input, expected) in cases {
+        assert_eq!(run(program, &value(input)).as_deref(), Ok(*expected), "{program}");
+    }
+}

@@ -4,12 +4,9 @@
 //! The rules for pages that are not written well have a browser look through all open elements again and
 //! again, and repeat open `<b>`s and `<font>`s in each block that follows. So the time may grow with the
 //! square of a page's size, and the number of elements too. The judgement is an upper bound, but for a small
-//! factor: an end tag ends an element only where one of its name is open.
+//! factor.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
-
-use super::flat;
+use super::open::Open;
 
 /// The most elements within each other.
 const DEPTH: u64 = 10_000;
@@ -20,20 +17,25 @@ const ELEMENTS: u64 = 4_000_000;
 /// The most looks at open elements and attributes: some seconds.
 const LOOKS: u64 = 2_000_000_000;
 
-/// How often the same open `<b>` is repeated at most.
-const REPEATED: u32 = 3;
-
 /// Refuses a page that would take far too much.
 ///
 /// # Errors
 /// Says what there is too much of, and how much would be read.
 pub(super) fn check(page: &str) -> Result<(), String> {
-    let mut effort = Effort::default();
+    judge(page).map(drop)
+}
+
+fn judge(page: &str) -> Result<Effort, String> {
     let bytes = page.as_bytes();
     // In images and formulas a script is an element like others.
     let skips = !holds_any_case(bytes, b"<svg") && !holds_any_case(bytes, b"<math");
+    let open = Open::new(skips && !holds_any_case(bytes, b"<template"));
+    let mut effort = Effort { open, deepest: 0, elements: 0, looks: 0 };
     let mut at = 0;
     while let Some(length) = memchr::memchr(b'<', &bytes[at..]) {
+        if length > 0 {
+            effort.text()?;
+        }
         let tag = at + length + 1;
         at = tag;
         let (is_end, name_at) = match bytes.get(tag) {
@@ -48,18 +50,19 @@ pub(super) fn check(page: &str) -> Result<(), String> {
         if name.is_empty() {
             continue;
         }
+        let (end, attributes) = attributes(bytes, name_at + name.len());
+        at = end;
         if is_end {
             effort.end(&name)?;
             continue;
         }
-        let (end, attributes) = attributes(bytes, name_at + name.len());
-        effort.start(&name, &bytes[name_at..end], attributes)?;
-        at = end;
-        if skips && matches!(name.as_slice(), b"script" | b"style") {
+        // In a list to choose from there is no style.
+        if skips && matches!(name.as_slice(), b"script" | b"style") && !effort.open.holds(b"select") {
             at = end_of_code(bytes, at, &name);
         }
+        effort.start(name, &bytes[name_at..end], attributes)?;
     }
-    Ok(())
+    Ok(effort)
 }
 
 /// The name of a tag, in lower case; a very long one is cut.
@@ -126,62 +129,41 @@ fn holds_any_case(bytes: &[u8], word: &[u8]) -> bool {
         .any(|at| bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
 }
 
-#[derive(Default)]
 struct Effort {
-    /// How many of each name are open.
-    open: HashMap<Vec<u8>, u64>,
-    depth: u64,
-    /// The open elements that are repeated in blocks that follow, by their names: how each is written.
-    repeated: HashMap<Vec<u8>, Vec<u64>>,
-    written: HashMap<u64, u32>,
-    repetitions: u64,
+    open: Open,
+    /// The most elements within each other.
+    deepest: u64,
     elements: u64,
     looks: u64,
-    hashing: RandomState,
 }
 
 impl Effort {
-    fn start(&mut self, name: &[u8], written: &[u8], attributes: u64) -> Result<(), String> {
-        self.elements += 1 + self.repetitions;
-        self.looks += 1 + self.depth + self.repetitions + attributes.saturating_mul(attributes) / 2;
-        if flat::needs_no_end(name) {
-            return self.within_limits();
-        }
-        // A second one ends the first.
-        let is_open = self.open.get(name).is_some_and(|open| *open > 0);
-        if is_open && matches!(name, b"a" | b"nobr" | b"button") {
-            return self.within_limits();
-        }
-        *self.open.entry(name.to_vec()).or_default() += 1;
-        self.depth += 1;
-        if is_repeated(name) {
-            let mut hasher = self.hashing.build_hasher();
-            hasher.write(written);
-            let written = hasher.finish();
-            let count = self.written.entry(written).or_default();
-            *count += 1;
-            self.repetitions += u64::from(*count <= REPEATED);
-            self.repeated.entry(name.to_vec()).or_default().push(written);
-        }
+    fn start(&mut self, name: Vec<u8>, written: &[u8], attributes: u64) -> Result<(), String> {
+        self.looks += 1 + self.open.looks() + attributes.saturating_mul(attributes) / 2;
+        let opened = self.open.start(name, written);
+        self.opened(opened)
+    }
+
+    fn text(&mut self) -> Result<(), String> {
+        let opened = self.open.reopen();
+        self.opened(opened)
+    }
+
+    fn opened(&mut self, count: u64) -> Result<(), String> {
+        self.elements += count;
+        self.looks += count;
+        self.deepest = self.deepest.max(self.open.depth());
         self.within_limits()
     }
 
     fn end(&mut self, name: &[u8]) -> Result<(), String> {
-        self.looks += 1 + self.depth;
-        self.within_limits()?;
-        let Some(open) = self.open.get_mut(name).filter(|open| **open > 0) else { return Ok(()) };
-        *open -= 1;
-        self.depth -= 1;
-        let written = self.repeated.get_mut(name).and_then(Vec::pop);
-        if let Some(count) = written.and_then(|written| self.written.get_mut(&written)) {
-            *count -= 1;
-            self.repetitions -= u64::from(*count < REPEATED);
-        }
-        Ok(())
+        self.looks += 1 + self.open.looks();
+        self.open.end(name);
+        self.within_limits()
     }
 
     fn within_limits(&self) -> Result<(), String> {
-        if self.depth > DEPTH {
+        if self.deepest > DEPTH {
             return Err(format!("elements are nested deeper than {DEPTH} levels"));
         }
         if self.elements > ELEMENTS {
@@ -196,26 +178,6 @@ impl Effort {
         }
         Ok(())
     }
-}
-
-/// Elements that are opened again in the blocks that follow, until their end.
-fn is_repeated(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"a" | b"b"
-            | b"big"
-            | b"code"
-            | b"em"
-            | b"font"
-            | b"i"
-            | b"nobr"
-            | b"s"
-            | b"small"
-            | b"strike"
-            | b"strong"
-            | b"tt"
-            | b"u"
-    )
 }
 
 #[cfg(test)]
@@ -235,17 +197,32 @@ mod tests {
             (many("<rt>", 10_001), depth),
             (many("<x-y>", 10_001), depth),
             (many("<table><tr><td>", 10_001), depth),
+            // What an end tag, or the next of its kind, does not close.
+            (many("<div><select></div></select>", 10_001), depth),
+            (many("<div><noscript></div></noscript>", 10_001), depth),
+            (many("<div><textarea></div></textarea>", 10_001), depth),
+            (many("<span><div></span>", 10_001), depth),
+            (many("<p><div>", 10_001), depth),
+            (many("<ul><li>", 10_001), depth),
+            (many("<li><ul></li>", 10_001), depth),
+            (many("<form><div></form>", 10_001), depth),
+            (many("<head><div></head>", 10_001), depth),
+            (many("<div><body></body>", 10_001), depth),
+            (format!("<table><tr><td><svg>{}", many("<td><g>", 10_001)), depth),
+            (format!("<template>{}", many("<td><div>", 10_001)), depth),
+            (format!("<select><style></select>{}", many("<div>", 10_001)), depth),
+            (many("<td><div>", 10_001), depth),
             (format!("<svg>{}", many("<style><g>", 10_001)), depth),
             (format!("<!-- x --!>{}-->", many("<div>", 10_001)), depth),
             (format!("<!-->{}-->", many("<div>", 10_001)), depth),
-            (format!("{}{}", numbered(5000), many("<p>x", 5000)), "more than 4000000 elements"),
+            (format!("<p>{}{}", numbered(5000), many("<p>x", 5000)), "more than 4000000 elements"),
             (many("<br>", 4_000_001), "more than 4000000 elements"),
             (format!("<p{attributes}>"), "take minutes"),
             (format!("{}{}", many("<div>", 9_999), many("</x>", 300_000)), "take minutes"),
             (format!("{}{}", many("<div>", 9_999), many("<br>", 300_000)), "take minutes"),
         ];
         for (page, expected) in cases {
-            let error = check(&page).unwrap_err();
+            let error = check(&page).expect_err(&page[..40]);
             assert!(error.contains(expected), "{}: {error}", &page[..40]);
         }
     }
@@ -258,6 +235,19 @@ mod tests {
             many("<div><span>x</span></div>", 200_000),
             many("<a href=x>y", 100_000),
             many("<p><b>x", 3_000),
+            many("<p><span>x", 100_000),
+            many("<div><span><font color=red>x</div>", 100_000),
+            format!("<ul>{}", many("<li><span>x<b>y</i>", 3_000)),
+            format!("<ul>{}", many("<li><span><p><i-i>x", 100_000)),
+            format!("<dl>{}", many("<dt><span>x<dd><span>y", 100_000)),
+            format!("<table>{}", many("<tr><td><font size=2>x<td><span><div>y", 50_000)),
+            format!("<table>{}</table>", many("<tr><td><b>x<u>y</td></tr>", 100_000)),
+            format!(
+                "<table>{}</table>",
+                (0..20_000).map(|n| format!("<tr><td><font color={n}>x")).collect::<String>()
+            ),
+            many("<table><tr><td><center><b>x</table>", 50_000),
+            format!("<select>{}</select>", many("<option>x", 50_000)),
             format!("<script>{}</script>", many("if (a<b) ", 100_000)),
             format!("<SCRIPT>{}", many("a<b", 100_000)),
             format!("<!-- {} -->", many("<div>", 100_000)),
@@ -272,4 +262,40 @@ mod tests {
             assert_eq!(check(&page), Ok(()), "{}", &page[..page.len().min(40)]);
         }
     }
+
+    /// How deep the tree is that is built of a page.
+    fn depth_of_tree(page: &str) -> u64 {
+        let page = scraper::Html::parse_document(page);
+        let nodes = page.tree.nodes().filter(|node| node.value().is_element());
+        nodes.map(|node| node.ancestors().count() as u64).max().unwrap_or_default()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn no_tree_is_deeper_than_it_was_judged(
+            parts in proptest::collection::vec((0..NAMES.len(), 0..3_u8), 1..12),
+            times in 1..200_usize,
+        ) {
+            let tag = |(name, form): &(usize, u8)| match form {
+                0 => format!("</{}>", NAMES[*name]),
+                1 => format!("<{}>", NAMES[*name]),
+                _ => format!("<{}>x", NAMES[*name]),
+            };
+            let page = parts.iter().map(tag).collect::<String>().repeat(times);
+            let effort = judge(&page).unwrap();
+            // The page and its body; of each table the part and the row.
+            let allowed = 8 + 3 * effort.deepest;
+            let depth = depth_of_tree(&page);
+            proptest::prop_assert!(depth <= allowed, "{depth} levels, judged {}: {page}", effort.deepest);
+        }
+    }
+
+    const NAMES: [&str; 48] = [
+        "div", "p", "span", "b", "i", "a", "font", "table", "tr", "td", "th", "tbody", "caption", "ul", "ol",
+        "li", "dl", "dt", "dd", "select", "option", "optgroup", "button", "form", "h1", "h2", "center",
+        "x-y", "noscript", "textarea", "title", "style", "script", "iframe", "xmp", "object", "marquee",
+        "address", "section", "nobr", "br", "col", "colgroup", "head", "body", "html", "label", "summary",
+    ];
 }

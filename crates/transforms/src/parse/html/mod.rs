@@ -7,6 +7,7 @@ mod extract;
 mod fields;
 mod flat;
 mod links;
+mod open;
 mod query;
 mod text;
 
