@@ -419,7 +419,8 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { owner, namespace, pipelines } => {
-                write!(f, "scheduler {owner} is ready: {pipelines} pipelines, namespace '{namespace}'")
+                let s = if *pipelines == 1 { "" } else { "s" };
+                write!(f, "scheduler {owner} is ready: {pipelines} pipeline{s}, namespace '{namespace}'")
             }
             Self::JobRegistered { job, trigger, timezone, next_fire_at, changed } => {
                 let verb = if *changed { "registered anew" } else { "registered" };
@@ -554,6 +555,9 @@ impl fmt::Display for EventKind {
                 write!(f, "reloaded: {pipelines} pipelines, {changes} jobs new, changed or gone")
             }
             Self::Stopping { running: 0, .. } => f.write_str("stopping: nothing is running"),
+            Self::Stopping { running: 1, grace } => {
+                write!(f, "stopping: 1 attempt has {} to end", duration::format(*grace))
+            }
             Self::Stopping { running, grace } => {
                 write!(f, "stopping: {running} attempts have {} to end", duration::format(*grace))
             }

@@ -273,7 +273,7 @@ fn searches_know_the_letters_of_all_languages() {
         (r#"capture("(?<a>x)?(?<b>y)")"#, r#""y""#, r#"{"a":null,"b":"y"}"#),
         (r#"[split(", *";null)], [splits(";")]"#, r#""a, b;c""#, r#"[["a","b;c"]] ["a, b","c"]"#),
         (
-            r#"sub("a";"b"), gsub("a";"b"), gsub("(?<x>a)";"<\\(.x)>"), gsub("";"-")"#,
+            r#"sub("a";"b"), gsub("a";"b"), gsub("(?<x>a)";"<\(.x)>"), gsub("";"-")"#,
             r#""aa""#,
             r#""ba" "bb" "<a><a>" "-a-a-""#,
         ),
@@ -320,6 +320,7 @@ fn what_is_not_there_yet_is_made() {
         (r#"setpath(["a","b"];1), (getpath(["a","b"]) = 5)"#, "null", r#"{"a":{"b":1}} {"a":{"b":5}}"#),
         ("(.[5] = 1), (.[1] = 2)", "[0]", "[0,null,null,null,null,1] [0,2]"),
         ("reduce range(5) as $i ([]; .[$i] = $i)", "null", "[0,1,2,3,4]"),
+        (r#""\(10 / 5)", "\(10 / 5 | floor)""#, "null", r#""2.0" "2""#),
     ]);
     assert!(run(".[1e12] = 1", &Value::Null).is_err());
     assert!(run(".[100000000000] = 1", &value("[]")).is_err());
@@ -327,12 +328,9 @@ fn what_is_not_there_yet_is_made() {
 
 #[test]
 fn our_own_names_are_not_taken() {
-    for program in [
-        "def _step: 1; {a: _step}",
-        "def f(_step): 1 + f(_step); f(true)",
-        "[_remove([0])]",
-        r#""\(_step)""#,
-    ] {
+    for program in
+        ["def _step: 1; {a: _step}", "def f(_step): 1 + f(_step); f(true)", "[_remove([0])]", r#""\(_step)""#]
+    {
         let error = run(program, &Value::Null).unwrap_err();
         assert!(error.contains("is kept for"), "{program}: {error}");
     }

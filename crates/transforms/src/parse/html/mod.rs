@@ -114,7 +114,10 @@ impl Parser for HtmlParser {
             let found = self.find(root, |query| root.matches(query));
             return self.emit(found, &Links::new(root, url), &mut rows, FlatElement::html);
         }
-        effort::check(&page).map_err(|error| rows.failed(error).hint("is it a page at all?"))?;
+        effort::check(&page).map_err(|error| {
+            rows.failed(error)
+                .hint("an element that is begun again and again needs its end tag; or is it no page?")
+        })?;
         let html = Html::parse_document(&page);
         let root = html.root_element();
         let found = self.find(root, |query| query.dom.matches(&root));

@@ -118,6 +118,70 @@ fn is_frame_of_page(name: &[u8]) -> bool {
     matches!(name, b"html" | b"head" | b"body" | b"frameset")
 }
 
+/// Elements of SVG that hold others of it, and nothing else.
+fn is_part_of_image(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"svg"
+            | b"g"
+            | b"defs"
+            | b"symbol"
+            | b"marker"
+            | b"mask"
+            | b"pattern"
+            | b"clippath"
+            | b"filter"
+            | b"lineargradient"
+            | b"radialgradient"
+            | b"path"
+            | b"use"
+            | b"rect"
+            | b"circle"
+            | b"text"
+    )
+}
+
+/// Whether a tag ends with `/>`, where `/` is not of a value without quotes.
+fn ends_itself(written: &[u8]) -> bool {
+    written.strip_suffix(b"/>").is_some_and(|tag| {
+        let last = tag.last().copied().unwrap_or_default();
+        matches!(last, b'"' | b'\'') || last.is_ascii_whitespace() || !tag.contains(&b'=')
+    })
+}
+
+/// Elements of SVG.
+fn is_of_image(name: &[u8]) -> bool {
+    is_part_of_image(name)
+        || matches!(
+            name,
+            b"line"
+                | b"polyline"
+                | b"polygon"
+                | b"ellipse"
+                | b"stop"
+                | b"tspan"
+                | b"textpath"
+                | b"image"
+                | b"animate"
+                | b"animatetransform"
+                | b"animatemotion"
+                | b"set"
+                | b"switch"
+                | b"metadata"
+                | b"feblend"
+                | b"fecolormatrix"
+                | b"fecomposite"
+                | b"feflood"
+                | b"fegaussianblur"
+                | b"femerge"
+                | b"femergenode"
+                | b"feoffset"
+                | b"fedropshadow"
+                | b"femorphology"
+                | b"feturbulence"
+        )
+}
+
 #[derive(Debug)]
 struct Element {
     name: Vec<u8>,
@@ -141,7 +205,8 @@ struct Lasting {
 /// The open elements.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Whether elements are closed by others than their own end tags.
+    /// Whether elements are closed by others than their own end tags: until a template, a formula, or a page within an
+    /// image comes, which have rules of their own.
     follows_rules: bool,
     elements: Vec<Element>,
     /// Those of each open cell, after those that are in no cell.
@@ -151,10 +216,10 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Nothing is open. Images, formulas and templates have rules of their own: on their pages only end tags close.
-    pub(super) fn new(follows_rules: bool) -> Self {
+    /// Nothing is open.
+    pub(super) fn new() -> Self {
         Self {
-            follows_rules,
+            follows_rules: true,
             elements: Vec::new(),
             lasting: vec![Vec::new()],
             number: 0,
@@ -185,9 +250,16 @@ impl Open {
         count
     }
 
-    /// Whether an element of this name is open.
-    pub(super) fn holds(&self, name: &[u8]) -> bool {
-        self.elements.iter().any(|element| element.name == name)
+    /// Whether what stands in a script is text, and no tags.
+    pub(super) fn has_scripts(&self) -> bool {
+        let other = |element: &Element| element.kind == Kind::Scope || element.name == b"svg";
+        self.follows_rules && !self.elements.iter().any(other)
+    }
+
+    /// Whether the last element is of an image in SVG, where `/>` ends an element.
+    fn within_image(&self) -> bool {
+        let mut inner = self.elements.iter().rev().map(|element| element.name.as_slice());
+        inner.find(|name| !is_part_of_image(name) || *name == b"svg") == Some(b"svg")
     }
 
     /// A start tag; `written` is all of it. Returns how many elements it opens.
@@ -196,7 +268,17 @@ impl Open {
             return 0;
         }
         let kind = Kind::of(&name);
-        if self.follows_rules {
+        if self.within_image() {
+            self.follows_rules &= is_of_image(&name);
+            if self.follows_rules && ends_itself(written) {
+                return 1;
+            }
+        } else if name == b"svg" && ends_itself(written) {
+            return 1 + self.reopen();
+        } else if matches!(name.as_slice(), b"template" | b"math") {
+            self.follows_rules = false;
+        }
+        if self.follows_rules && !self.within_image() {
             match name.as_slice() {
                 b"tr" | b"tbody" | b"thead" | b"tfoot" | b"colgroup" => {
                     self.close_cell(|_| true);
@@ -209,10 +291,8 @@ impl Open {
                     }
                     self.lasting.push(Vec::new());
                 }
-                b"option" => {
-                    if self.elements.last().is_some_and(|last| last.name == b"option") {
-                        self.elements.pop();
-                    }
+                b"option" if self.elements.last().is_some_and(|last| last.name == b"option") => {
+                    self.elements.pop();
                 }
                 name if flat::needs_no_end(name) && !closes_paragraph(name) => return 1 + self.reopen(),
                 b"li" | b"dd" | b"dt" => self.close_item(&name),
@@ -221,13 +301,15 @@ impl Open {
             if closes_paragraph(&name) {
                 self.close_paragraph();
             }
-        } else if flat::needs_no_end(&name) {
+        } else if !self.follows_rules && flat::needs_no_end(&name) {
             return 1 + self.reopen();
         }
         // A second one of these ends the first.
         match name.as_slice() {
-            b"button" => self.close(|element| element.name == b"button", Kind::ends_scope),
-            b"a" | b"nobr" => self.end_lasting(&name),
+            b"button" if self.follows_rules => {
+                self.close(|element| element.name == b"button", Kind::ends_scope);
+            }
+            b"a" | b"nobr" if self.follows_rules => self.end_lasting(&name),
             _ => {}
         }
         let block = closes_paragraph(&name) || matches!(kind, Kind::Table | Kind::Cell);
