@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Whole pipelines against the programs that people use for the same: one run, one table.
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install scrapy pandas openpyxl feedparser
+    python3 -m venv target/peers && target/peers/bin/pip install scrapy pandas openpyxl feedparser
     cargo build --release --bin scraper-legacy
-    /tmp/peers/bin/python tests/benchmarks/peers.py [CASE ...] [--rounds N] [--program PATH]
+    target/peers/bin/python tests/benchmarks/peers.py [CASE ...] [--rounds N] [--program PATH]
 
 Cases: `disk` and `web` (5,000 HTML pages of 55 kB with 60 rows each, 16 at a time, against Scrapy), `spreadsheet`
 (200,000 rows of 10 columns, against pandas), `feed` (200 feeds of 100 entries, against feedparser), `start` (nothing
 but one item). Each ends in a JSON Lines file. A round runs every program once; the middle of the rounds is shown, as
-processor seconds (user and system, all threads) and as the most memory the process has held.
+processor seconds (user and system, all threads) and as the most memory the process has held. A peer that is not installed
+is left out.
 """
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -214,6 +216,7 @@ class Bench:
 
     def compare(self, case, unit, amount, ours, peers):
         """Runs all programs in turns, and prints a line each. The counts of what they made must agree."""
+        peers = {name: peer for name, peer in peers.items() if importlib.util.find_spec(name.lower())}
         programs = {"scraper-legacy": ours, **peers}
         results = {name: [] for name in programs}
         for _ in range(self.rounds):
@@ -259,6 +262,8 @@ class Bench:
         server.terminate()
 
     def spreadsheet(self):
+        if not importlib.util.find_spec("openpyxl"):
+            return print("spreadsheet  left out: openpyxl, which writes the workbook, is not installed")
         path = self.folder / "prices.xlsx"
         workbook(path)
         read = stage("spreadsheet.SpreadsheetParser", topic="prices")
