@@ -52,24 +52,18 @@ impl StoreOutbox {
         self.connected.get().ok_or_else(|| OutboxError::new("the job store is not open yet"))
     }
 
-    /// A run's messages of a stage in this state, page by page, until `look` has seen enough.
+    /// A run's messages of a stage in whatever state, page by page, until `look` has seen enough.
     async fn look_through(
         &self,
         run_id: &str,
         stage: &str,
-        state: MessageState,
         mut look: impl FnMut(MessageRecord) -> bool + Send,
     ) -> Result<(), OutboxError> {
         let store = &self.connected()?.store;
         let mut after = None;
         loop {
-            let filter = MessageFilter {
-                state: Some(state),
-                run: Some(run(run_id)?),
-                after,
-                limit: PAGE,
-                ..MessageFilter::default()
-            };
+            let filter =
+                MessageFilter { run: Some(run(run_id)?), after, limit: PAGE, ..MessageFilter::default() };
             let messages = store.messages(filter).await.map_err(OutboxError::new)?;
             after = messages.last().map(|message| message.id);
             let is_last = messages.len() < PAGE;
@@ -236,33 +230,26 @@ impl Outbox for StoreOutbox {
     /// Counts no further than to one: whether any is left is all that anybody asks.
     async fn left(&self, run_id: &str, stage: &str) -> Result<Left, OutboxError> {
         let mut left = Left::default();
-        self.look_through(run_id, stage, MessageState::Dead, |message| {
-            left.dead = Some(message.error.unwrap_or_default());
-            false
+        // All states in one look: what changes its state between two would be seen in neither, and taken for delivered.
+        self.look_through(run_id, stage, |message| {
+            match message.state {
+                MessageState::Dead => left.dead = Some(message.error.unwrap_or_default()),
+                MessageState::Sending | MessageState::Waiting => left.waiting = 1,
+            }
+            left.dead.is_none()
         })
         .await?;
-        for state in [MessageState::Sending, MessageState::Waiting] {
-            if left.waiting == 0 {
-                self.look_through(run_id, stage, state, |_| {
-                    left.waiting = 1;
-                    false
-                })
-                .await?;
-            }
-        }
         Ok(left)
     }
 
     /// The dead ones too: the next attempt makes them all again.
     async fn withdraw(&self, run_id: &str, stage: &str) -> Result<(), OutboxError> {
         let mut found = Vec::new();
-        for state in [MessageState::Dead, MessageState::Sending, MessageState::Waiting] {
-            self.look_through(run_id, stage, state, |message| {
-                found.push(message.id);
-                true
-            })
-            .await?;
-        }
+        self.look_through(run_id, stage, |message| {
+            found.push(message.id);
+            true
+        })
+        .await?;
         if !found.is_empty() {
             let store = &self.connected()?.store;
             store.purge_messages(MessageSelection::Ids(found)).await.map_err(OutboxError::new)?;
