@@ -203,12 +203,7 @@ impl Runner {
 
     fn on(&mut self, wake: Wake) {
         match wake {
-            Wake::Turn { result, took } => {
-                if result.is_ok() {
-                    self.relapses = 0;
-                }
-                self.turn_done(*result, took);
-            }
+            Wake::Turn { result, took } => self.turn_done(*result, took),
             Wake::Beat { sent, result } => self.beat_done(&sent, result),
             Wake::Probe(result) => self.probe_done(result),
             Wake::Pruned { result, took } => self.pruned(result, took),

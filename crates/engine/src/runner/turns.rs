@@ -155,6 +155,7 @@ impl Runner {
         match result {
             Ok(result) => {
                 self.turns.refused = 0;
+                self.relapses = 0;
                 self.shared.metrics.turn(took);
                 self.beat.was_late(took);
                 self.turn_written(flying, result);

@@ -17,8 +17,9 @@ async fn world(start: &str) -> (World, Arc<Flaky>) {
     (world, flaky)
 }
 
-#[tokio::test(start_paused = true)]
-async fn runs_in_flight_go_on_their_outcomes_are_written_later_and_no_fire_is_lost() {
+/// A store that is not well from 09:01 to 09:30, while a run is in flight. Returns what was told of these kinds, to the
+/// minute.
+async fn half_an_hour_without(mood: Mood, kinds: &[&str]) -> (World, Vec<String>) {
     let (world, store) = world("2026-01-01 08:59").await;
     world.script.takes("books", "90s");
     let process = world
@@ -28,15 +29,22 @@ async fn runs_in_flight_go_on_their_outcomes_are_written_later_and_no_fire_is_lo
         ])
         .await;
     world.until("2026-01-01 09:01").await;
-    store.is(Mood::Away);
+    store.is(mood);
     world.until("2026-01-01 09:30").await;
     assert!(process.handle.status().store_away);
     store.is(Mood::Well);
     world.until("2026-01-01 09:31").await;
     assert!(!process.handle.status().store_away);
     process.stop().await;
-    let lines = world.lines_of(&["fired", "missed", "store_lost", "store_back", "finished"]);
-    let lines: Vec<String> = lines.iter().map(|line| line[..16].to_owned() + &line[19..]).collect();
+    let lines = world.lines_of(kinds);
+    let lines = lines.iter().map(|line| line[..16].to_owned() + &line[19..]).collect();
+    (world, lines)
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_in_flight_go_on_their_outcomes_are_written_later_and_no_fire_is_lost() {
+    let (world, lines) =
+        half_an_hour_without(Mood::Away, &["fired", "missed", "store_lost", "store_back", "finished"]).await;
     same(
         &lines,
         "
@@ -115,24 +123,7 @@ async fn a_stop_during_an_outage_does_not_hang() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_can_only_be_read_is_away_until_it_can_be_written() {
-    let (world, store) = world("2026-01-01 08:59").await;
-    world.script.takes("books", "90s");
-    let process = world
-        .start([
-            world.pipeline("books").scheduled(cron("0 9 * * *", "UTC")),
-            world.pipeline("often").scheduled(every("10m")),
-        ])
-        .await;
-    world.until("2026-01-01 09:01").await;
-    store.is(Mood::Full);
-    world.until("2026-01-01 09:30").await;
-    assert!(process.handle.status().store_away);
-    store.is(Mood::Well);
-    world.until("2026-01-01 09:31").await;
-    assert!(!process.handle.status().store_away);
-    process.stop().await;
-    let lines = world.lines_of(&["store_lost", "store_back", "finished"]);
-    let lines: Vec<String> = lines.iter().map(|line| line[..16].to_owned() + &line[19..]).collect();
+    let (world, lines) = half_an_hour_without(Mood::Full, &["store_lost", "store_back", "finished"]).await;
     same(
         &lines,
         "

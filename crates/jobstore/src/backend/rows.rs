@@ -1,6 +1,7 @@
 //! Rows as Diesel reads and writes them, and their way to and from the public types.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::prelude::*;
 
@@ -10,8 +11,8 @@ use crate::model::ids::{JobId, MessageId, Owner, RunId};
 use crate::model::job::{DueJob, JobRecord, JobSource, JobState};
 use crate::model::outbox::{MessageRecord, MessageState};
 use crate::model::run::{
-    AttemptOutcome, AttemptRecord, LimitGroup, LogLine, OnCrash, Outcome, Overlap, Reason, RunPolicy,
-    RunRecord, RunState,
+    AttemptOutcome, AttemptRecord, ClaimedRun, LimitGroup, LogLine, OnCrash, Outcome, Overlap, Reason,
+    RunPolicy, RunRecord, RunState,
 };
 use crate::model::time::{instant, opt_instant};
 use crate::schema::{
@@ -238,6 +239,25 @@ pub(crate) struct ClaimRow {
 impl ClaimRow {
     pub(crate) fn policy(&self) -> Result<RunPolicy, StoreError> {
         policy(&self.overlap, self.limit_group.clone(), self.limit_max, self.max_attempts, self.on_crash)
+    }
+
+    /// The claim by which the run's latest attempt is held.
+    pub(crate) fn into_claimed(self, policy: RunPolicy, lease: Duration) -> ClaimedRun {
+        ClaimedRun {
+            id: self.id,
+            pipeline: self.pipeline,
+            job_id: self.job_id,
+            reason: self.reason,
+            scheduled_for: instant(self.scheduled_for),
+            available_at: instant(self.available_at),
+            attempt: self.attempt,
+            interruptions: self.interruptions,
+            started_at: instant(self.attempt_started_at.unwrap_or(self.available_at)),
+            lease,
+            requested_by: self.requested_by,
+            policy,
+            cancel_requested: self.cancel_requested_at.is_some(),
+        }
     }
 }
 

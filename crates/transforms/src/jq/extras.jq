@@ -33,7 +33,7 @@ def sub(re; f; flags):
   def handle: if type == "array" then capture_of_match | f end;
   [split_matches(re; flags)[] | [handle]] as $parts
   | if all($parts[]; length == 1) then [$parts[][0]] | _concat
-    else reduce split_matches(re; flags)[] as $part (""; . + ($part | handle)) end;
+    else reduce $parts[] as $part (""; . + $part[]) end;
 def sub(re; f): sub(re; f; "");
 def gsub(re; f; flags): sub(re; f; "g" + flags);
 def gsub(re; f): sub(re; f; "g");

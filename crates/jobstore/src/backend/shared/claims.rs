@@ -125,7 +125,9 @@ impl Step<'_> {
         let claimed = io::claim_runs(c, &claims, &self.turn.owner, self.lease_until, self.now).await?;
         for ((row, policy), claimed) in chosen.into_iter().zip(claimed) {
             if claimed {
-                self.result.started.push(claimed_run(row, policy, self.turn, self.now));
+                let attempt = row.attempt + 1;
+                let row = ClaimRow { attempt, attempt_started_at: Some(self.now), ..row };
+                self.result.started.push(row.into_claimed(policy, self.turn.lease));
             } else {
                 left += 1;
             }
@@ -215,24 +217,6 @@ impl Step<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn claimed_run(row: ClaimRow, policy: RunPolicy, turn: &Turn, now: i64) -> ClaimedRun {
-    ClaimedRun {
-        id: row.id,
-        pipeline: row.pipeline,
-        job_id: row.job_id,
-        reason: row.reason,
-        scheduled_for: instant(row.scheduled_for),
-        available_at: instant(row.available_at),
-        attempt: row.attempt + 1,
-        interruptions: row.interruptions,
-        started_at: instant(now),
-        lease: turn.lease,
-        requested_by: row.requested_by,
-        policy,
-        cancel_requested: row.cancel_requested_at.is_some(),
     }
 }
 

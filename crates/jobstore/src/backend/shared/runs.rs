@@ -188,21 +188,7 @@ pub(crate) async fn held_by(c: &mut Conn, owner: &Owner, now: i64) -> Result<Vec
         .map(|(row, lease_until)| {
             let policy = row.policy()?;
             let left = u64::try_from(lease_until.unwrap_or(clock) - clock).unwrap_or(0);
-            Ok(ClaimedRun {
-                id: row.id,
-                pipeline: row.pipeline,
-                job_id: row.job_id,
-                reason: row.reason,
-                scheduled_for: instant(row.scheduled_for),
-                available_at: instant(row.available_at),
-                attempt: row.attempt,
-                interruptions: row.interruptions,
-                started_at: instant(row.attempt_started_at.unwrap_or(row.available_at)),
-                lease: std::time::Duration::from_micros(left),
-                requested_by: row.requested_by,
-                policy,
-                cancel_requested: row.cancel_requested_at.is_some(),
-            })
+            Ok(row.into_claimed(policy, std::time::Duration::from_micros(left)))
         })
         .collect()
 }
